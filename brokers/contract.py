@@ -1,0 +1,207 @@
+"""The language we share with every venue: orders, reports, and what can go wrong.
+
+BrokerError             what an adapter may raise              what the caller does next
+  BrokerUnavailable     nothing reached the venue              retry, with backoff
+    GrantExpired        the grant ran out before the send      as above
+  OutcomeUnknown        the request may have reached it        never resend: ask find_order
+  OrderRejected         the venue refused the order            final: keep the venue's own text
+  CredentialsRefused    the venue refused us                   disable the connection, page someone
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+
+class Side(StrEnum):
+    """FIX 54."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        """Return +1 for a buy and -1 for a sell."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> "Side":
+        """Return the other side."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrderType(StrEnum):
+    """FIX 40."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    STOP = "STOP"
+    STOP_LIMIT = "STOP_LIMIT"
+
+
+class TimeInForce(StrEnum):
+    """FIX 59."""
+
+    DAY = "DAY"
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    GTD = "GTD"
+
+
+class VenueStatus(StrEnum):
+    """What a venue can say of an order. The names are the engine's own statuses."""
+
+    ACCEPTED = "ACCEPTED"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+
+class Liquidity(StrEnum):
+    """FIX 851: whether our order rested (MAKER) or took (TAKER)."""
+
+    MAKER = "MAKER"
+    TAKER = "TAKER"
+    UNKNOWN = "UNKNOWN"
+
+
+class BrokerError(Exception):
+    """Anything an adapter may raise."""
+
+
+class BrokerUnavailable(BrokerError):
+    """Nothing reached the venue; sending again is safe."""
+
+
+class GrantExpired(BrokerUnavailable):
+    """The grant ran out, or was spent, before the request left."""
+
+
+class OutcomeUnknown(BrokerError):
+    """The request may have reached the venue; it is never sent again."""
+
+
+class OrderRejected(BrokerError):
+    """The venue refused the order, in its own words."""
+
+
+class CredentialsRefused(BrokerError):
+    """The venue refused our credentials."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequest:
+    """One order as it goes to a venue. `quantity` is positive, in units of the instrument."""
+
+    client_order_id: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    order_type: OrderType
+    time_in_force: TimeInForce
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Grant:
+    """Leave to send one order once, minted by `orders.authority` alone.
+
+    `deadline` is on the monotonic clock, in seconds: a worker that was paused and wakes after it
+    sends nothing.
+    """
+
+    attempt_id: int
+    order_id: int
+    account: str
+    attempt: int
+    epoch: int
+    deadline: float
+    request: OrderRequest
+    spent: bool = False
+
+    def spend(self, *, monotonic: float) -> OrderRequest:
+        """Return the request, once and in time: the last thing an adapter does before it sends.
+
+        :raises GrantExpired: the deadline has passed, or the grant was spent before
+        """
+        if self.spent or monotonic >= self.deadline:
+            raise GrantExpired(f"grant of attempt {self.attempt_id} is no longer good")
+        self.spent = True
+        return self.request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillReport:
+    """One execution, in the venue's words. `quantity` and `price` are positive.
+
+    `commission` is positive when it cost us, in `commission_currency`. `flags` says what a reader
+    of the fill should know (`unknown_size`: the venue quoted no size to fill against).
+    """
+
+    client_order_id: str
+    venue_order_id: str
+    venue_trade_id: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    commission: Decimal
+    commission_currency: str
+    liquidity: Liquidity
+    traded_at: datetime
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReport:
+    """What the venue says of one order, with the executions it tells along with it."""
+
+    client_order_id: str
+    venue_order_id: str
+    status: VenueStatus
+    filled_quantity: Decimal
+    reported_at: datetime
+    reason: str = ""
+    fills: tuple[FillReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPage:
+    """Reports after a cursor, oldest first, and the cursor to go on from."""
+
+    reports: Sequence[OrderReport] = field(default_factory=tuple)
+    cursor: str = ""
+
+
+class BrokerAdapter(Protocol):
+    """What the engine asks of a venue. Calls block, and end within `timeout_seconds`.
+
+    `client_order_id_length` is the longest id the venue takes (letters and digits only).
+    Every method may raise BrokerUnavailable, OutcomeUnknown or CredentialsRefused.
+    """
+
+    timeout_seconds: float
+    client_order_id_length: int
+
+    def submit(self, grant: Grant) -> OrderReport:
+        """Place the order the grant allows, after spending it.
+
+        :raises OrderRejected: the venue refused the order
+        """
+
+    def cancel(self, client_order_id: str) -> OrderReport | None:
+        """Ask for a cancel and return the order as it then stands, or None if never arrived."""
+
+    def find_order(self, client_order_id: str) -> OrderReport | None:
+        """Return the venue's view of an order with all its fills, or None if it never arrived."""
+
+    def reports_since(self, cursor: str) -> ReportPage:
+        """Return what happened to our orders after `cursor` ("" is the beginning)."""

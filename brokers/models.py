@@ -1,0 +1,138 @@
+"""The outside world as rows: connections, instruments, and the latest quote of each."""
+
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, Self
+
+from django.db import models
+from django.db.models import F, Q
+
+from brokers import calendars, credentials
+from brokers.instruments import InstrumentKind
+from brokers.paper.models import PaperOrder, PaperReport
+
+__all__ = ["BrokerConnection", "Instrument", "PaperOrder", "PaperReport", "Quote"]
+
+MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
+
+
+class Broker(models.TextChoices):
+    """The venues there is an adapter for."""
+
+    PAPER = "paper"
+
+
+class Environment(models.TextChoices):
+    """Whether real money is at stake."""
+
+    PAPER = "paper"
+    PRACTICE = "practice"
+    LIVE = "live"
+
+
+class ConnectionQuerySet(models.QuerySet["BrokerConnection"]):
+    """Questions about many connections."""
+
+    def enabled(self) -> Self:
+        """Connections we may trade through."""
+        return self.filter(is_enabled=True)
+
+
+class BrokerConnection(models.Model):
+    """An account at a venue. Its name is what clients call `account`."""
+
+    name = models.SlugField(max_length=64, unique=True)
+    broker = models.CharField(max_length=32, choices=Broker)
+    environment = models.CharField(max_length=16, choices=Environment)
+    base_url = models.URLField(blank=True)
+    stream_url = models.CharField(max_length=200, blank=True)
+    credentials_sealed = models.BinaryField(blank=True, default=b"", editable=False)
+    is_enabled = models.BooleanField(default=True)
+    dry_run = models.BooleanField(default=False)
+    settings = models.JSONField(default=dict, blank=True)
+    day_roll_time = models.TimeField(default=time.min)
+    day_roll_zone = models.CharField(max_length=64, default="UTC")
+
+    objects = ConnectionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="paper_broker_is_paper_environment",
+                condition=~Q(broker="paper") | Q(environment="paper"),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def trading_date(self, now: datetime) -> date:
+        """Return this account's trading day at `now`."""
+        return calendars.trading_date(now, roll=self.day_roll_time, zone=self.day_roll_zone)
+
+    def read_credentials(self) -> dict[str, str]:
+        """Return the credentials in clear, for an adapter alone."""
+        if not self.credentials_sealed:
+            return {}
+        return credentials.unseal(self.credentials_sealed, row_id=self.pk)
+
+
+class Instrument(models.Model):
+    """Something that can be traded. `multiplier` is units of the underlying per contract."""
+
+    symbol = models.CharField(max_length=64, unique=True)
+    kind = models.CharField(max_length=16, choices=[(k.value, k.value) for k in InstrumentKind])
+    description = models.CharField(max_length=128, blank=True)
+    exchange = models.CharField(max_length=32, blank=True)
+    currency = models.CharField(max_length=8)
+    multiplier = models.DecimalField(default=Decimal(1), **MONEY)
+    tick_size = models.DecimalField(**MONEY)
+    lot_size = models.DecimalField(**MONEY)
+    pip_size = models.DecimalField(null=True, blank=True, **MONEY)
+    is_tradable = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="instrument_sizes_positive",
+                condition=Q(tick_size__gt=0, lot_size__gt=0, multiplier__gt=0),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.symbol
+
+
+class Quote(models.Model):
+    """The latest quote of an instrument. A missing size is unknown; a side without price is empty.
+
+    `as_of` is the market's time, `received_at` ours.
+    """
+
+    instrument = models.OneToOneField(Instrument, on_delete=models.CASCADE, primary_key=True)
+    bid = models.DecimalField(null=True, **MONEY)
+    ask = models.DecimalField(null=True, **MONEY)
+    bid_size = models.DecimalField(null=True, **MONEY)
+    ask_size = models.DecimalField(null=True, **MONEY)
+    last = models.DecimalField(null=True, **MONEY)
+    last_size = models.DecimalField(null=True, **MONEY)
+    as_of = models.DateTimeField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="quote_not_crossed",
+                condition=Q(bid__isnull=True) | Q(ask__isnull=True) | Q(bid__lte=F("ask")),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.instrument_id} {self.bid}/{self.ask}"
+
+    @property
+    def mark(self) -> Decimal | None:
+        """Return the mid, or the last trade where there is no two-sided book."""
+        if self.bid is not None and self.ask is not None:
+            return (self.bid + self.ask) / 2
+        return self.last

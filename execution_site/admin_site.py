@@ -1,0 +1,18 @@
+"""The admin console: the stock admin under our title and theme."""
+
+from django.contrib.admin.sites import AdminSite
+from django.contrib.admin.apps import AdminConfig
+
+
+class ConsoleSite(AdminSite):
+    """The stock admin site, titled."""
+
+    site_header = "Execution console"
+    site_title = "Execution console"
+    index_title = "What trades, and under which rules"
+
+
+class ConsoleConfig(AdminConfig):
+    """Makes ConsoleSite the default admin site."""
+
+    default_site = "execution_site.admin_site.ConsoleSite"

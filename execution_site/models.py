@@ -1,0 +1,23 @@
+"""The tables every layer may write to, and the supervisor's view of its processes."""
+
+from django.db import models
+
+from execution_site.events import Event, Seal
+from execution_site.leases import Lease
+
+__all__ = ["Event", "Lease", "ProcessStatus", "Seal"]
+
+
+class ProcessStatus(models.Model):
+    """What the supervisor says of one process. `state`: up, restarting, stopped."""
+
+    name = models.CharField(max_length=32, unique=True)
+    state = models.CharField(max_length=16)
+    pid = models.IntegerField(null=True)
+    since = models.DateTimeField()
+    restarts = models.IntegerField(default=0)
+    last_exit = models.IntegerField(null=True)
+    updated_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.state}"

@@ -1,0 +1,81 @@
+"""Who submits signals: API clients, their keys, and what each may do."""
+
+import hashlib
+import hmac
+import secrets
+from datetime import datetime
+from enum import StrEnum
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from brokers.models import BrokerConnection
+
+PREFIX_BYTES = 6
+SECRET_BYTES = 32
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    READ = "read"
+    TRADE = "trade"
+    CONTROL = "control"
+
+
+class ApiClient(models.Model):
+    """A sender of signals: a strategy's process, or a person's browser. It outlives its keys."""
+
+    name = models.SlugField(max_length=64, unique=True)
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True
+    )
+    accounts = models.ManyToManyField(BrokerConnection, blank=True)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiKey(models.Model):
+    """One secret of a client. Only its SHA-256 is kept: 32 random bytes need no slow hash."""
+
+    client = models.ForeignKey(ApiClient, on_delete=models.CASCADE, related_name="keys")
+    prefix = models.CharField(max_length=16, unique=True)
+    secret_hash = models.CharField(max_length=64, editable=False)
+    scopes = ArrayField(models.CharField(max_length=16))
+    networks = ArrayField(models.CharField(max_length=64), default=list, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.client} {self.prefix}"
+
+    def accepts(self, secret: str, *, now: datetime) -> bool:
+        """Tell whether the secret is this key's and the key still counts."""
+        ours = hmac.compare_digest(self.secret_hash, hash_secret(secret))
+        live = self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+        return ours and live
+
+
+def hash_secret(secret: str) -> str:
+    """Return what is stored of a secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def issue_key(
+    client: ApiClient, *, scopes: list[str], expires_at: datetime | None = None
+) -> tuple[ApiKey, str]:
+    """Make a key and return it with `PREFIX.SECRET`, which is shown this once."""
+    prefix, secret = secrets.token_hex(PREFIX_BYTES), secrets.token_urlsafe(SECRET_BYTES)
+    key = ApiKey.objects.create(
+        client=client,
+        prefix=prefix,
+        secret_hash=hash_secret(secret),
+        scopes=scopes,
+        expires_at=expires_at,
+    )
+    return key, f"{prefix}.{secret}"

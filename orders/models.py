@@ -1,0 +1,321 @@
+"""What we want: signals, their orders, each attempt to send one, and what was filled."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Self
+
+from django.db import models
+from django.db.models import F, Q
+
+from brokers.contract import Liquidity, OrderType, Side, TimeInForce
+from brokers.models import BrokerConnection, Instrument
+from orders.clients import ApiClient, ApiKey
+from orders.lifecycle import OPEN, OrderStatus, PendingAction
+from portfolio.holding import CONTEXT, quantize
+from risk.models import RiskDecision
+
+__all__ = [
+    "ApiClient",
+    "ApiKey",
+    "Fill",
+    "Order",
+    "Signal",
+    "StreamCursor",
+    "SubmissionAttempt",
+    "VenueOrder",
+]
+
+MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
+
+
+def _choices(enum: Any) -> list[tuple[str, str]]:
+    return [(member.value, member.value) for member in enum]
+
+
+class Action(StrEnum):
+    """What a signal asks for."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+    EXIT = "EXIT"
+    HOLD = "HOLD"
+
+
+class SignalStatus(StrEnum):
+    """What became of a signal when it was answered."""
+
+    REFUSED = "REFUSED"
+    APPROVED = "APPROVED"
+    HELD = "HELD"
+
+
+class Origin(StrEnum):
+    """Why an order exists."""
+
+    SIGNAL = "SIGNAL"
+    EXTERNAL = "EXTERNAL"
+
+
+class Signal(models.Model):
+    """A request to trade, judged and answered once. The key is (client, strategy, signal_id).
+
+    `answer` is the body every repetition of the key gets, to the byte.
+    """
+
+    client = models.ForeignKey(ApiClient, on_delete=models.PROTECT)
+    strategy = models.CharField(max_length=64)
+    signal_id = models.CharField(max_length=128)
+    body_hash = models.CharField(max_length=64)
+    body = models.JSONField()
+    connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)
+    action = models.CharField(max_length=8, choices=_choices(Action))
+    quantity = models.DecimalField(null=True, **MONEY)
+    status = models.CharField(max_length=24, choices=_choices(SignalStatus))
+    decision = models.OneToOneField(RiskDecision, on_delete=models.PROTECT, null=True)
+    generated_at = models.DateTimeField(null=True)
+    received_at = models.DateTimeField()
+    correlation_id = models.CharField(max_length=128, blank=True)
+    reason = models.TextField(blank=True)
+    answer_status = models.SmallIntegerField()
+    answer = models.TextField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="signal_key_once", fields=["client", "strategy", "signal_id"]
+            )
+        ]
+        indexes = [models.Index(fields=["connection", "-id"])]
+
+    def __str__(self) -> str:
+        return f"{self.strategy}/{self.signal_id}"
+
+
+class OrderQuerySet(models.QuerySet["Order"]):
+    """Questions about many orders."""
+
+    def open(self) -> Self:
+        """Orders that are not terminal."""
+        return self.filter(status__in=OPEN)
+
+    def due(self, *, now: datetime) -> Self:
+        """Orders that wait to be sent: new ones, and those whose retry time has come."""
+        return self.filter(status=OrderStatus.PENDING, due_at__lte=now)
+
+
+class Order(models.Model):
+    """One order that risk approved. `quantity` is positive, with a side.
+
+    `filled_cost` is the sum of quantity x price of its fills. `mid_at_grant` is the mid when it
+    was granted, against which slippage is measured.
+    """
+
+    signal = models.OneToOneField(Signal, on_delete=models.PROTECT, null=True)
+    origin = models.CharField(max_length=16, choices=_choices(Origin))
+    client_order_id = models.CharField(max_length=64)
+    venue_order_id = models.CharField(max_length=64, blank=True)
+    connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
+    strategy = models.CharField(max_length=64)
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)
+    side = models.CharField(max_length=4, choices=_choices(Side))
+    order_type = models.CharField(max_length=16, choices=_choices(OrderType))
+    time_in_force = models.CharField(max_length=4, choices=_choices(TimeInForce))
+    quantity = models.DecimalField(**MONEY)
+    limit_price = models.DecimalField(null=True, **MONEY)
+    stop_price = models.DecimalField(null=True, **MONEY)
+    reduce_only = models.BooleanField(default=False)
+    expires_at = models.DateTimeField(null=True)
+    filled_quantity = models.DecimalField(default=0, **MONEY)
+    filled_cost = models.DecimalField(default=0, max_digits=38, decimal_places=10)
+    commission = models.DecimalField(default=0, max_digits=38, decimal_places=10)
+    status = models.CharField(max_length=24, choices=_choices(OrderStatus))
+    pending_action = models.CharField(
+        max_length=8, choices=_choices(PendingAction), default=PendingAction.NONE
+    )
+    status_reason = models.CharField(max_length=200, blank=True)
+    retry_count = models.SmallIntegerField(default=0)
+    reference_price = models.DecimalField(null=True, **MONEY)
+    mid_at_grant = models.DecimalField(null=True, **MONEY)
+    correlation_id = models.CharField(max_length=128, blank=True)
+    trading_date = models.DateField()
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    due_at = models.DateTimeField(null=True)
+    claimed_at = models.DateTimeField(null=True)
+    submitted_at = models.DateTimeField(null=True)
+    filled_at = models.DateTimeField(null=True)
+    poll_due_at = models.DateTimeField(null=True)
+    cancel_due_at = models.DateTimeField(null=True)
+    not_found_count = models.SmallIntegerField(default=0)
+    not_found_since = models.DateTimeField(null=True)
+
+    objects = OrderQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="client_order_id_once", fields=["connection", "client_order_id"]
+            ),
+            models.CheckConstraint(name="order_quantity_positive", condition=Q(quantity__gt=0)),
+            models.CheckConstraint(
+                name="order_filled_not_negative", condition=Q(filled_quantity__gte=0)
+            ),
+            models.CheckConstraint(
+                name="order_filled_when_filled",
+                condition=~Q(status="FILLED") | Q(filled_quantity__gte=F("quantity")),
+            ),
+            models.CheckConstraint(
+                name="limit_order_has_limit_price",
+                condition=~Q(order_type="LIMIT") | Q(limit_price__gt=0),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                name="order_open",
+                fields=["connection", "strategy", "instrument"],
+                condition=Q(status__in=sorted(OPEN)),
+            ),
+            models.Index(name="order_due", fields=["due_at"], condition=Q(status="PENDING")),
+            models.Index(
+                name="order_claimed", fields=["claimed_at"], condition=Q(status="SUBMITTING")
+            ),
+            models.Index(
+                name="order_poll_due",
+                fields=["poll_due_at"],
+                condition=Q(poll_due_at__isnull=False),
+            ),
+            models.Index(
+                name="order_cancel_due",
+                fields=["cancel_due_at"],
+                condition=Q(cancel_due_at__isnull=False),
+            ),
+            models.Index(fields=["connection", "-id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.quantity} {self.client_order_id}"
+
+    @property
+    def remaining_quantity(self) -> Decimal:
+        """Return what is still working; nothing once the order is terminal."""
+        if OrderStatus(self.status) not in OPEN:
+            return Decimal(0)
+        return max(self.quantity - self.filled_quantity, Decimal(0))
+
+    @property
+    def average_price(self) -> Decimal | None:
+        """Return the mean price of its fills, or None before the first."""
+        if not self.filled_quantity:
+            return None
+        return quantize(CONTEXT.divide(self.filled_cost, self.filled_quantity))
+
+
+class SubmissionAttempt(models.Model):
+    """One grant to send, and what came of it. Written before anything is sent."""
+
+    class Outcome(models.TextChoices):
+        """GRANTED: no answer yet. UNSENT: proved never to have left."""
+
+        GRANTED = "GRANTED"
+        ANSWERED = "ANSWERED"
+        REJECTED = "REJECTED"
+        UNSENT = "UNSENT"
+        UNKNOWN = "UNKNOWN"
+
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="attempts")
+    number = models.SmallIntegerField()
+    epoch = models.BigIntegerField()
+    granted_at = models.DateTimeField()
+    outcome = models.CharField(max_length=16, choices=Outcome, default=Outcome.GRANTED)
+    detail = models.CharField(max_length=200, blank=True)
+    answered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="attempt_number_once", fields=["order", "number"])
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of order {self.order_id}"
+
+
+class VenueOrder(models.Model):
+    """A name an order has at its venue; slices and replacements give it several."""
+
+    class Role(models.TextChoices):
+        """How the venue's order came to be."""
+
+        PRIMARY = "PRIMARY"
+
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="venue_orders")
+    connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
+    venue_order_id = models.CharField(max_length=64)
+    client_order_id = models.CharField(max_length=64)
+    role = models.CharField(max_length=16, choices=Role, default=Role.PRIMARY)
+    active = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="venue_order_once", fields=["connection", "venue_order_id"]
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.venue_order_id
+
+
+class Fill(models.Model):
+    """One execution, booked once. Append-only; `late` is one booked after the order had ended."""
+
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="fills")
+    connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)
+    strategy = models.CharField(max_length=64)
+    venue_trade_id = models.CharField(max_length=64)
+    side = models.CharField(max_length=4, choices=_choices(Side))
+    quantity = models.DecimalField(**MONEY)
+    price = models.DecimalField(**MONEY)
+    commission = models.DecimalField(**MONEY)
+    commission_currency = models.CharField(max_length=8)
+    liquidity = models.CharField(max_length=8, choices=_choices(Liquidity))
+    flags = models.JSONField(default=list)
+    late = models.BooleanField()
+    trading_date = models.DateField()
+    traded_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="fill_once", fields=["connection", "instrument", "venue_trade_id", "side"]
+            ),
+            models.CheckConstraint(
+                name="fill_positive", condition=Q(quantity__gt=0) & Q(price__gte=0)
+            ),
+        ]
+        indexes = [
+            models.Index(
+                name="fill_fold",
+                fields=["connection", "strategy", "instrument", "traded_at", "venue_trade_id"],
+            ),
+            models.Index(fields=["connection", "-id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.quantity} @ {self.price}"
+
+
+class StreamCursor(models.Model):
+    """How far we have read a venue's reports."""
+
+    connection = models.OneToOneField(
+        BrokerConnection, on_delete=models.CASCADE, primary_key=True
+    )
+    cursor = models.CharField(max_length=128, blank=True)
+    updated_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.connection_id} at {self.cursor}"

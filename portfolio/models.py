@@ -1,0 +1,48 @@
+"""What we hold."""
+
+from typing import Any
+
+from django.db import models
+
+from brokers.models import BrokerConnection, Instrument
+from portfolio.holding import Holding
+
+MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
+
+
+class Position(models.Model):
+    """The fold of one strategy's fills in one instrument of one account, in the venue's order.
+
+    `folded_*` name the newest fill in it; `flat_*` the last one after which nothing was held, with
+    what had been realized and paid by then: an older fill that arrives late refolds from there.
+    """
+
+    connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
+    strategy = models.CharField(max_length=64)
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)
+    quantity = models.DecimalField(default=0, **MONEY)
+    cost = models.DecimalField(default=0, max_digits=38, decimal_places=10)
+    realized_pnl = models.DecimalField(default=0, max_digits=38, decimal_places=10)
+    commission = models.DecimalField(default=0, max_digits=38, decimal_places=10)
+    folded_at = models.DateTimeField(null=True)
+    folded_trade_id = models.CharField(max_length=64, blank=True)
+    flat_at = models.DateTimeField(null=True)
+    flat_trade_id = models.CharField(max_length=64, blank=True)
+    flat_realized_pnl = models.DecimalField(default=0, max_digits=38, decimal_places=10)
+    flat_commission = models.DecimalField(default=0, max_digits=38, decimal_places=10)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="position_once", fields=["connection", "strategy", "instrument"]
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.strategy} {self.instrument_id} {self.quantity}"
+
+    @property
+    def holding(self) -> Holding:
+        """Return the pure value of this row."""
+        return Holding(self.quantity, self.cost, self.realized_pnl, self.commission)
