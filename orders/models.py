@@ -109,7 +109,7 @@ class Order(models.Model):
     """One order that risk approved. `quantity` is positive, with a side.
 
     `filled_cost` is the sum of quantity x price of its fills. `mid_at_grant` is the mid when it
-    was granted, against which slippage is measured.
+    was granted, against which slippage is measured. Not sent by `send_before`, it expires unsent.
     """
 
     signal = models.OneToOneField(Signal, on_delete=models.PROTECT, null=True)
@@ -143,6 +143,7 @@ class Order(models.Model):
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     due_at = models.DateTimeField(null=True)
+    send_before = models.DateTimeField(null=True)
     claimed_at = models.DateTimeField(null=True)
     submitted_at = models.DateTimeField(null=True)
     filled_at = models.DateTimeField(null=True)

@@ -86,6 +86,7 @@ class Facts:
     quantity: Decimal
     limit_price: Decimal | None
     reduce_only: bool
+    closable: Decimal | None
     generated_at: datetime | None
     valid_until: datetime | None
     tick_size: Decimal
@@ -142,8 +143,10 @@ def symbol_tradable(f: Facts) -> Check:
     return _check("symbol_tradable", f.is_tradable, f"{f.symbol} tradable: {f.is_tradable}")
 
 
-def symbol_allowed(f: Facts) -> Check:
-    """On no deny list, and on every allow list that applies."""
+def symbol_allowed(f: Facts) -> Check | None:
+    """On no deny list, and on every allow list that applies. A position can always be closed."""
+    if f.reduce_only:
+        return None
     if f.symbol in f.denied:
         return _check("symbol_allowed", False, f"{f.symbol} is on a deny list", value=f.symbol)
     listed = all(f.symbol in names for names in f.allowed)
@@ -223,8 +226,8 @@ def tick_and_lot(f: Facts) -> Check:
 
 
 def max_order_quantity(f: Facts) -> Check | None:
-    """Quantity of one order."""
-    if f.max_order_quantity is None:
+    """Quantity of one order. A position can always be closed."""
+    if f.max_order_quantity is None or f.reduce_only:
         return None
     return _check(
         "max_order_quantity",
@@ -236,8 +239,8 @@ def max_order_quantity(f: Facts) -> Check | None:
 
 
 def daily_trades(f: Facts) -> Check | None:
-    """Orders admitted on the account's trading day, this one included."""
-    if f.max_daily_trades is None:
+    """Orders admitted on the account's trading day, this one included. A position can always be closed."""
+    if f.max_daily_trades is None or f.reduce_only:
         return None
     return _check(
         "daily_trades",
@@ -245,6 +248,22 @@ def daily_trades(f: Facts) -> Check | None:
         "orders of the trading day, this one included",
         value=decimal_text(f.trades_today + 1),
         limit=decimal_text(f.max_daily_trades),
+    )
+
+
+def reduce_only(f: Facts) -> Check | None:
+    """Closes no more than the strategy holds, less what other working orders already close."""
+    if not f.reduce_only:
+        return None
+    if f.closable is None:
+        return _unknown("reduce_only", "the strategy's position is unknown", code="reduce_only")
+    return _check(
+        "reduce_only",
+        0 < f.quantity <= f.closable,
+        "quantity to close against what is held and not yet being closed",
+        value=decimal_text(f.quantity),
+        limit=decimal_text(f.closable),
+        code="exceeds_closable" if f.closable else "nothing_to_close",
     )
 
 
@@ -258,6 +277,7 @@ CHECKS: tuple[Callable[[Facts], Check | None], ...] = (
     market_data_present,
     quote_fresh,
     tick_and_lot,
+    reduce_only,
     max_order_quantity,
     daily_trades,
 )
@@ -326,6 +346,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
         (
             "quantity",
             "limit_price",
+            "closable",
             "tick_size",
             "lot_size",
             "bid",

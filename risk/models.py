@@ -32,7 +32,6 @@ class SystemControl(models.Model):
     epoch = models.BigIntegerField(default=1)
     engaged_at = models.DateTimeField(null=True)
     drained_at = models.DateTimeField(null=True)
-    in_flight = models.JSONField(default=list)
     installation = models.CharField(max_length=32)
     updated_at = models.DateTimeField(auto_now=True)
 

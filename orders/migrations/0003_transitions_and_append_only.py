@@ -5,7 +5,7 @@ from orders.lifecycle import trigger_sql
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orders", "0001_initial")]
+    dependencies = [("orders", "0002_initial")]
     operations = [
         migrations.RunSQL(trigger_sql("orders_order"), migrations.RunSQL.noop),
         migrations.RunSQL(append_only_sql("orders_fill"), migrations.RunSQL.noop),
