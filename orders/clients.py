@@ -57,7 +57,9 @@ class ApiKey(models.Model):
     def accepts(self, secret: str, *, now: datetime) -> bool:
         """Tell whether the secret is this key's and the key still counts."""
         ours = hmac.compare_digest(self.secret_hash, hash_secret(secret))
-        live = self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+        live = self.revoked_at is None and (
+            self.expires_at is None or now < self.expires_at
+        )
         return ours and live
 
 
@@ -70,7 +72,10 @@ def issue_key(
     client: ApiClient, *, scopes: list[str], expires_at: datetime | None = None
 ) -> tuple[ApiKey, str]:
     """Make a key and return it with `PREFIX.SECRET`, which is shown this once."""
-    prefix, secret = secrets.token_hex(PREFIX_BYTES), secrets.token_urlsafe(SECRET_BYTES)
+    prefix, secret = (
+        secrets.token_hex(PREFIX_BYTES),
+        secrets.token_urlsafe(SECRET_BYTES),
+    )
     key = ApiKey.objects.create(
         client=client,
         prefix=prefix,

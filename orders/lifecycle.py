@@ -35,11 +35,24 @@ class InvalidTransition(Exception):
 
 S = OrderStatus
 VENUE_SAID: AbstractSet[S] = frozenset(
-    {S.SUBMITTED, S.ACCEPTED, S.PARTIALLY_FILLED, S.FILLED, S.CANCELLED, S.REJECTED, S.EXPIRED}
+    {
+        S.SUBMITTED,
+        S.ACCEPTED,
+        S.PARTIALLY_FILLED,
+        S.FILLED,
+        S.CANCELLED,
+        S.REJECTED,
+        S.EXPIRED,
+    }
 )
 TRANSITIONS: Mapping[S, AbstractSet[S]] = {  # a status without a row is final
     S.PENDING: {S.SUBMITTING, S.CANCELLED, S.EXPIRED},
-    S.SUBMITTING: {S.PENDING, S.IN_DOUBT, S.FAILED, *VENUE_SAID},  # to PENDING: nothing was sent
+    S.SUBMITTING: {
+        S.PENDING,
+        S.IN_DOUBT,
+        S.FAILED,
+        *VENUE_SAID,
+    },  # to PENDING: nothing was sent
     S.IN_DOUBT: {S.FAILED, *VENUE_SAID},  # never PENDING: it may be there
     S.SUBMITTED: VENUE_SAID - {S.SUBMITTED},
     S.ACCEPTED: VENUE_SAID - {S.SUBMITTED, S.ACCEPTED},
@@ -47,9 +60,14 @@ TRANSITIONS: Mapping[S, AbstractSet[S]] = {  # a status without a row is final
     S.CANCELLED: {S.FILLED},  # a fill crossed our cancel on the wire
     S.EXPIRED: {S.FILLED},  # a fill crossed the venue's expiry
     S.REJECTED: {S.FILLED},  # the venue corrected itself: its fill is its last word
-    S.FAILED: {S.ACCEPTED, S.FILLED},  # proved absent, then acknowledged after all: alerted
+    S.FAILED: {
+        S.ACCEPTED,
+        S.FILLED,
+    },  # proved absent, then acknowledged after all: alerted
 }
-TERMINAL: AbstractSet[S] = frozenset({S.FILLED, S.CANCELLED, S.REJECTED, S.EXPIRED, S.FAILED})
+TERMINAL: AbstractSet[S] = frozenset(
+    {S.FILLED, S.CANCELLED, S.REJECTED, S.EXPIRED, S.FAILED}
+)
 OPEN: AbstractSet[S] = frozenset(S) - TERMINAL
 AT_VENUE: AbstractSet[S] = frozenset({S.SUBMITTED, S.ACCEPTED, S.PARTIALLY_FILLED})
 

@@ -159,7 +159,9 @@ class Order(models.Model):
             models.UniqueConstraint(
                 name="client_order_id_once", fields=["connection", "client_order_id"]
             ),
-            models.CheckConstraint(name="order_quantity_positive", condition=Q(quantity__gt=0)),
+            models.CheckConstraint(
+                name="order_quantity_positive", condition=Q(quantity__gt=0)
+            ),
             models.CheckConstraint(
                 name="order_filled_not_negative", condition=Q(filled_quantity__gte=0)
             ),
@@ -178,9 +180,13 @@ class Order(models.Model):
                 fields=["connection", "strategy", "instrument"],
                 condition=Q(status__in=sorted(OPEN)),
             ),
-            models.Index(name="order_due", fields=["due_at"], condition=Q(status="PENDING")),
             models.Index(
-                name="order_claimed", fields=["claimed_at"], condition=Q(status="SUBMITTING")
+                name="order_due", fields=["due_at"], condition=Q(status="PENDING")
+            ),
+            models.Index(
+                name="order_claimed",
+                fields=["claimed_at"],
+                condition=Q(status="SUBMITTING"),
             ),
             models.Index(
                 name="order_poll_due",
@@ -235,7 +241,9 @@ class SubmissionAttempt(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(name="attempt_number_once", fields=["order", "number"])
+            models.UniqueConstraint(
+                name="attempt_number_once", fields=["order", "number"]
+            )
         ]
 
     def __str__(self) -> str:
@@ -250,7 +258,9 @@ class VenueOrder(models.Model):
 
         PRIMARY = "PRIMARY"
 
-    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="venue_orders")
+    order = models.ForeignKey(
+        Order, on_delete=models.PROTECT, related_name="venue_orders"
+    )
     connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
     venue_order_id = models.CharField(max_length=64)
     client_order_id = models.CharField(max_length=64)
@@ -291,7 +301,8 @@ class Fill(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                name="fill_once", fields=["connection", "instrument", "venue_trade_id", "side"]
+                name="fill_once",
+                fields=["connection", "instrument", "venue_trade_id", "side"],
             ),
             models.CheckConstraint(
                 name="fill_positive", condition=Q(quantity__gt=0) & Q(price__gte=0)
@@ -300,7 +311,13 @@ class Fill(models.Model):
         indexes = [
             models.Index(
                 name="fill_fold",
-                fields=["connection", "strategy", "instrument", "traded_at", "venue_trade_id"],
+                fields=[
+                    "connection",
+                    "strategy",
+                    "instrument",
+                    "traded_at",
+                    "venue_trade_id",
+                ],
             ),
             models.Index(fields=["connection", "-id"]),
         ]

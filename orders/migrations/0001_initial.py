@@ -8,153 +8,433 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('brokers', '0001_initial'),
+        ("brokers", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='StreamCursor',
+            name="StreamCursor",
             fields=[
-                ('connection', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, serialize=False, to='brokers.brokerconnection')),
-                ('cursor', models.CharField(blank=True, max_length=128)),
-                ('updated_at', models.DateTimeField()),
+                (
+                    "connection",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        serialize=False,
+                        to="brokers.brokerconnection",
+                    ),
+                ),
+                ("cursor", models.CharField(blank=True, max_length=128)),
+                ("updated_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='SubmissionAttempt',
+            name="SubmissionAttempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.SmallIntegerField()),
-                ('epoch', models.BigIntegerField()),
-                ('granted_at', models.DateTimeField()),
-                ('outcome', models.CharField(choices=[('GRANTED', 'Granted'), ('ANSWERED', 'Answered'), ('REJECTED', 'Rejected'), ('UNSENT', 'Unsent'), ('UNKNOWN', 'Unknown')], default='GRANTED', max_length=16)),
-                ('detail', models.CharField(blank=True, max_length=200)),
-                ('answered_at', models.DateTimeField(null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("number", models.SmallIntegerField()),
+                ("epoch", models.BigIntegerField()),
+                ("granted_at", models.DateTimeField()),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("GRANTED", "Granted"),
+                            ("ANSWERED", "Answered"),
+                            ("REJECTED", "Rejected"),
+                            ("UNSENT", "Unsent"),
+                            ("UNKNOWN", "Unknown"),
+                        ],
+                        default="GRANTED",
+                        max_length=16,
+                    ),
+                ),
+                ("detail", models.CharField(blank=True, max_length=200)),
+                ("answered_at", models.DateTimeField(null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='VenueOrder',
+            name="VenueOrder",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('venue_order_id', models.CharField(max_length=64)),
-                ('client_order_id', models.CharField(max_length=64)),
-                ('role', models.CharField(choices=[('PRIMARY', 'Primary')], default='PRIMARY', max_length=16)),
-                ('active', models.BooleanField(default=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("venue_order_id", models.CharField(max_length=64)),
+                ("client_order_id", models.CharField(max_length=64)),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("PRIMARY", "Primary")],
+                        default="PRIMARY",
+                        max_length=16,
+                    ),
+                ),
+                ("active", models.BooleanField(default=True)),
             ],
         ),
         migrations.CreateModel(
-            name='ApiClient',
+            name="ApiClient",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.SlugField(max_length=64, unique=True)),
-                ('is_active', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('accounts', models.ManyToManyField(blank=True, to='brokers.brokerconnection')),
-                ('user', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("name", models.SlugField(max_length=64, unique=True)),
+                ("is_active", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "accounts",
+                    models.ManyToManyField(blank=True, to="brokers.brokerconnection"),
+                ),
+                (
+                    "user",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ApiKey',
+            name="ApiKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('prefix', models.CharField(max_length=16, unique=True)),
-                ('secret_hash', models.CharField(editable=False, max_length=64)),
-                ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=16), size=None)),
-                ('networks', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=64), blank=True, default=list, size=None)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('client', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='keys', to='orders.apiclient')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("prefix", models.CharField(max_length=16, unique=True)),
+                ("secret_hash", models.CharField(editable=False, max_length=64)),
+                (
+                    "scopes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=16), size=None
+                    ),
+                ),
+                (
+                    "networks",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=64),
+                        blank=True,
+                        default=list,
+                        size=None,
+                    ),
+                ),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "client",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="keys",
+                        to="orders.apiclient",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Order',
+            name="Order",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('origin', models.CharField(choices=[('SIGNAL', 'SIGNAL'), ('EXTERNAL', 'EXTERNAL')], max_length=16)),
-                ('client_order_id', models.CharField(max_length=64)),
-                ('venue_order_id', models.CharField(blank=True, max_length=64)),
-                ('strategy', models.CharField(max_length=64)),
-                ('side', models.CharField(choices=[('BUY', 'BUY'), ('SELL', 'SELL')], max_length=4)),
-                ('order_type', models.CharField(choices=[('MARKET', 'MARKET'), ('LIMIT', 'LIMIT'), ('STOP', 'STOP'), ('STOP_LIMIT', 'STOP_LIMIT')], max_length=16)),
-                ('time_in_force', models.CharField(choices=[('DAY', 'DAY'), ('GTC', 'GTC'), ('IOC', 'IOC'), ('FOK', 'FOK'), ('GTD', 'GTD')], max_length=4)),
-                ('quantity', models.DecimalField(decimal_places=10, max_digits=28)),
-                ('limit_price', models.DecimalField(decimal_places=10, max_digits=28, null=True)),
-                ('stop_price', models.DecimalField(decimal_places=10, max_digits=28, null=True)),
-                ('reduce_only', models.BooleanField(default=False)),
-                ('expires_at', models.DateTimeField(null=True)),
-                ('filled_quantity', models.DecimalField(decimal_places=10, default=0, max_digits=28)),
-                ('filled_cost', models.DecimalField(decimal_places=10, default=0, max_digits=38)),
-                ('commission', models.DecimalField(decimal_places=10, default=0, max_digits=38)),
-                ('status', models.CharField(choices=[('PENDING', 'PENDING'), ('SUBMITTING', 'SUBMITTING'), ('IN_DOUBT', 'IN_DOUBT'), ('SUBMITTED', 'SUBMITTED'), ('ACCEPTED', 'ACCEPTED'), ('PARTIALLY_FILLED', 'PARTIALLY_FILLED'), ('FILLED', 'FILLED'), ('CANCELLED', 'CANCELLED'), ('REJECTED', 'REJECTED'), ('EXPIRED', 'EXPIRED'), ('FAILED', 'FAILED')], max_length=24)),
-                ('pending_action', models.CharField(choices=[('NONE', 'NONE'), ('CANCEL', 'CANCEL'), ('REPLACE', 'REPLACE')], default=orders.lifecycle.PendingAction['NONE'], max_length=8)),
-                ('status_reason', models.CharField(blank=True, max_length=200)),
-                ('retry_count', models.SmallIntegerField(default=0)),
-                ('reference_price', models.DecimalField(decimal_places=10, max_digits=28, null=True)),
-                ('mid_at_grant', models.DecimalField(decimal_places=10, max_digits=28, null=True)),
-                ('correlation_id', models.CharField(blank=True, max_length=128)),
-                ('trading_date', models.DateField()),
-                ('created_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField()),
-                ('due_at', models.DateTimeField(null=True)),
-                ('send_before', models.DateTimeField(null=True)),
-                ('claimed_at', models.DateTimeField(null=True)),
-                ('submitted_at', models.DateTimeField(null=True)),
-                ('filled_at', models.DateTimeField(null=True)),
-                ('poll_due_at', models.DateTimeField(null=True)),
-                ('cancel_due_at', models.DateTimeField(null=True)),
-                ('not_found_count', models.SmallIntegerField(default=0)),
-                ('not_found_since', models.DateTimeField(null=True)),
-                ('connection', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='brokers.brokerconnection')),
-                ('instrument', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='brokers.instrument')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "origin",
+                    models.CharField(
+                        choices=[("SIGNAL", "SIGNAL"), ("EXTERNAL", "EXTERNAL")],
+                        max_length=16,
+                    ),
+                ),
+                ("client_order_id", models.CharField(max_length=64)),
+                ("venue_order_id", models.CharField(blank=True, max_length=64)),
+                ("strategy", models.CharField(max_length=64)),
+                (
+                    "side",
+                    models.CharField(
+                        choices=[("BUY", "BUY"), ("SELL", "SELL")], max_length=4
+                    ),
+                ),
+                (
+                    "order_type",
+                    models.CharField(
+                        choices=[
+                            ("MARKET", "MARKET"),
+                            ("LIMIT", "LIMIT"),
+                            ("STOP", "STOP"),
+                            ("STOP_LIMIT", "STOP_LIMIT"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "time_in_force",
+                    models.CharField(
+                        choices=[
+                            ("DAY", "DAY"),
+                            ("GTC", "GTC"),
+                            ("IOC", "IOC"),
+                            ("FOK", "FOK"),
+                            ("GTD", "GTD"),
+                        ],
+                        max_length=4,
+                    ),
+                ),
+                ("quantity", models.DecimalField(decimal_places=10, max_digits=28)),
+                (
+                    "limit_price",
+                    models.DecimalField(decimal_places=10, max_digits=28, null=True),
+                ),
+                (
+                    "stop_price",
+                    models.DecimalField(decimal_places=10, max_digits=28, null=True),
+                ),
+                ("reduce_only", models.BooleanField(default=False)),
+                ("expires_at", models.DateTimeField(null=True)),
+                (
+                    "filled_quantity",
+                    models.DecimalField(decimal_places=10, default=0, max_digits=28),
+                ),
+                (
+                    "filled_cost",
+                    models.DecimalField(decimal_places=10, default=0, max_digits=38),
+                ),
+                (
+                    "commission",
+                    models.DecimalField(decimal_places=10, default=0, max_digits=38),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("PENDING", "PENDING"),
+                            ("SUBMITTING", "SUBMITTING"),
+                            ("IN_DOUBT", "IN_DOUBT"),
+                            ("SUBMITTED", "SUBMITTED"),
+                            ("ACCEPTED", "ACCEPTED"),
+                            ("PARTIALLY_FILLED", "PARTIALLY_FILLED"),
+                            ("FILLED", "FILLED"),
+                            ("CANCELLED", "CANCELLED"),
+                            ("REJECTED", "REJECTED"),
+                            ("EXPIRED", "EXPIRED"),
+                            ("FAILED", "FAILED"),
+                        ],
+                        max_length=24,
+                    ),
+                ),
+                (
+                    "pending_action",
+                    models.CharField(
+                        choices=[
+                            ("NONE", "NONE"),
+                            ("CANCEL", "CANCEL"),
+                            ("REPLACE", "REPLACE"),
+                        ],
+                        default=orders.lifecycle.PendingAction["NONE"],
+                        max_length=8,
+                    ),
+                ),
+                ("status_reason", models.CharField(blank=True, max_length=200)),
+                ("retry_count", models.SmallIntegerField(default=0)),
+                (
+                    "reference_price",
+                    models.DecimalField(decimal_places=10, max_digits=28, null=True),
+                ),
+                (
+                    "mid_at_grant",
+                    models.DecimalField(decimal_places=10, max_digits=28, null=True),
+                ),
+                ("correlation_id", models.CharField(blank=True, max_length=128)),
+                ("trading_date", models.DateField()),
+                ("created_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
+                ("due_at", models.DateTimeField(null=True)),
+                ("send_before", models.DateTimeField(null=True)),
+                ("claimed_at", models.DateTimeField(null=True)),
+                ("submitted_at", models.DateTimeField(null=True)),
+                ("filled_at", models.DateTimeField(null=True)),
+                ("poll_due_at", models.DateTimeField(null=True)),
+                ("cancel_due_at", models.DateTimeField(null=True)),
+                ("not_found_count", models.SmallIntegerField(default=0)),
+                ("not_found_since", models.DateTimeField(null=True)),
+                (
+                    "connection",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="brokers.brokerconnection",
+                    ),
+                ),
+                (
+                    "instrument",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="brokers.instrument",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Fill',
+            name="Fill",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('strategy', models.CharField(max_length=64)),
-                ('venue_trade_id', models.CharField(max_length=64)),
-                ('side', models.CharField(choices=[('BUY', 'BUY'), ('SELL', 'SELL')], max_length=4)),
-                ('quantity', models.DecimalField(decimal_places=10, max_digits=28)),
-                ('price', models.DecimalField(decimal_places=10, max_digits=28)),
-                ('commission', models.DecimalField(decimal_places=10, max_digits=28)),
-                ('commission_currency', models.CharField(max_length=8)),
-                ('liquidity', models.CharField(choices=[('MAKER', 'MAKER'), ('TAKER', 'TAKER'), ('UNKNOWN', 'UNKNOWN')], max_length=8)),
-                ('flags', models.JSONField(default=list)),
-                ('late', models.BooleanField()),
-                ('trading_date', models.DateField()),
-                ('traded_at', models.DateTimeField()),
-                ('received_at', models.DateTimeField()),
-                ('connection', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='brokers.brokerconnection')),
-                ('instrument', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='brokers.instrument')),
-                ('order', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='fills', to='orders.order')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("strategy", models.CharField(max_length=64)),
+                ("venue_trade_id", models.CharField(max_length=64)),
+                (
+                    "side",
+                    models.CharField(
+                        choices=[("BUY", "BUY"), ("SELL", "SELL")], max_length=4
+                    ),
+                ),
+                ("quantity", models.DecimalField(decimal_places=10, max_digits=28)),
+                ("price", models.DecimalField(decimal_places=10, max_digits=28)),
+                ("commission", models.DecimalField(decimal_places=10, max_digits=28)),
+                ("commission_currency", models.CharField(max_length=8)),
+                (
+                    "liquidity",
+                    models.CharField(
+                        choices=[
+                            ("MAKER", "MAKER"),
+                            ("TAKER", "TAKER"),
+                            ("UNKNOWN", "UNKNOWN"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("flags", models.JSONField(default=list)),
+                ("late", models.BooleanField()),
+                ("trading_date", models.DateField()),
+                ("traded_at", models.DateTimeField()),
+                ("received_at", models.DateTimeField()),
+                (
+                    "connection",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="brokers.brokerconnection",
+                    ),
+                ),
+                (
+                    "instrument",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="brokers.instrument",
+                    ),
+                ),
+                (
+                    "order",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="fills",
+                        to="orders.order",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Signal',
+            name="Signal",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('strategy', models.CharField(max_length=64)),
-                ('signal_id', models.CharField(max_length=128)),
-                ('body_hash', models.CharField(max_length=64)),
-                ('body', models.JSONField()),
-                ('action', models.CharField(choices=[('BUY', 'BUY'), ('SELL', 'SELL'), ('EXIT', 'EXIT'), ('HOLD', 'HOLD')], max_length=8)),
-                ('quantity', models.DecimalField(decimal_places=10, max_digits=28, null=True)),
-                ('status', models.CharField(choices=[('REFUSED', 'REFUSED'), ('APPROVED', 'APPROVED'), ('HELD', 'HELD')], max_length=24)),
-                ('generated_at', models.DateTimeField(null=True)),
-                ('received_at', models.DateTimeField()),
-                ('correlation_id', models.CharField(blank=True, max_length=128)),
-                ('reason', models.TextField(blank=True)),
-                ('answer_status', models.SmallIntegerField()),
-                ('answer', models.TextField()),
-                ('client', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='orders.apiclient')),
-                ('connection', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='brokers.brokerconnection')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("strategy", models.CharField(max_length=64)),
+                ("signal_id", models.CharField(max_length=128)),
+                ("body_hash", models.CharField(max_length=64)),
+                ("body", models.JSONField()),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("BUY", "BUY"),
+                            ("SELL", "SELL"),
+                            ("EXIT", "EXIT"),
+                            ("HOLD", "HOLD"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "quantity",
+                    models.DecimalField(decimal_places=10, max_digits=28, null=True),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("REFUSED", "REFUSED"),
+                            ("APPROVED", "APPROVED"),
+                            ("HELD", "HELD"),
+                        ],
+                        max_length=24,
+                    ),
+                ),
+                ("generated_at", models.DateTimeField(null=True)),
+                ("received_at", models.DateTimeField()),
+                ("correlation_id", models.CharField(blank=True, max_length=128)),
+                ("reason", models.TextField(blank=True)),
+                ("answer_status", models.SmallIntegerField()),
+                ("answer", models.TextField()),
+                (
+                    "client",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="orders.apiclient",
+                    ),
+                ),
+                (
+                    "connection",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="brokers.brokerconnection",
+                    ),
+                ),
             ],
         ),
     ]

@@ -6,120 +6,220 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('brokers', '0001_initial'),
-        ('orders', '0001_initial'),
-        ('risk', '0001_initial'),
+        ("brokers", "0001_initial"),
+        ("orders", "0001_initial"),
+        ("risk", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='signal',
-            name='decision',
-            field=models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, to='risk.riskdecision'),
+            model_name="signal",
+            name="decision",
+            field=models.OneToOneField(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                to="risk.riskdecision",
+            ),
         ),
         migrations.AddField(
-            model_name='signal',
-            name='instrument',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='brokers.instrument'),
+            model_name="signal",
+            name="instrument",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="brokers.instrument"
+            ),
         ),
         migrations.AddField(
-            model_name='order',
-            name='signal',
-            field=models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, to='orders.signal'),
+            model_name="order",
+            name="signal",
+            field=models.OneToOneField(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                to="orders.signal",
+            ),
         ),
         migrations.AddField(
-            model_name='submissionattempt',
-            name='order',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='attempts', to='orders.order'),
+            model_name="submissionattempt",
+            name="order",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="attempts",
+                to="orders.order",
+            ),
         ),
         migrations.AddField(
-            model_name='venueorder',
-            name='connection',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='brokers.brokerconnection'),
+            model_name="venueorder",
+            name="connection",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                to="brokers.brokerconnection",
+            ),
         ),
         migrations.AddField(
-            model_name='venueorder',
-            name='order',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='venue_orders', to='orders.order'),
+            model_name="venueorder",
+            name="order",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="venue_orders",
+                to="orders.order",
+            ),
         ),
         migrations.AddIndex(
-            model_name='fill',
-            index=models.Index(fields=['connection', 'strategy', 'instrument', 'traded_at', 'venue_trade_id'], name='fill_fold'),
+            model_name="fill",
+            index=models.Index(
+                fields=[
+                    "connection",
+                    "strategy",
+                    "instrument",
+                    "traded_at",
+                    "venue_trade_id",
+                ],
+                name="fill_fold",
+            ),
         ),
         migrations.AddIndex(
-            model_name='fill',
-            index=models.Index(fields=['connection', '-id'], name='orders_fill_connect_208ac6_idx'),
+            model_name="fill",
+            index=models.Index(
+                fields=["connection", "-id"], name="orders_fill_connect_208ac6_idx"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='fill',
-            constraint=models.UniqueConstraint(fields=('connection', 'instrument', 'venue_trade_id', 'side'), name='fill_once'),
+            model_name="fill",
+            constraint=models.UniqueConstraint(
+                fields=("connection", "instrument", "venue_trade_id", "side"),
+                name="fill_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='fill',
-            constraint=models.CheckConstraint(condition=models.Q(('quantity__gt', 0), ('price__gte', 0)), name='fill_positive'),
+            model_name="fill",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("quantity__gt", 0), ("price__gte", 0)),
+                name="fill_positive",
+            ),
         ),
         migrations.AddIndex(
-            model_name='signal',
-            index=models.Index(fields=['connection', '-id'], name='orders_sign_connect_805d1e_idx'),
+            model_name="signal",
+            index=models.Index(
+                fields=["connection", "-id"], name="orders_sign_connect_805d1e_idx"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='signal',
-            constraint=models.UniqueConstraint(fields=('client', 'strategy', 'signal_id'), name='signal_key_once'),
+            model_name="signal",
+            constraint=models.UniqueConstraint(
+                fields=("client", "strategy", "signal_id"), name="signal_key_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(condition=models.Q(('status__in', [orders.lifecycle.OrderStatus['ACCEPTED'], orders.lifecycle.OrderStatus['IN_DOUBT'], orders.lifecycle.OrderStatus['PARTIALLY_FILLED'], orders.lifecycle.OrderStatus['PENDING'], orders.lifecycle.OrderStatus['SUBMITTED'], orders.lifecycle.OrderStatus['SUBMITTING']])), fields=['connection', 'strategy', 'instrument'], name='order_open'),
+            model_name="order",
+            index=models.Index(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            orders.lifecycle.OrderStatus["ACCEPTED"],
+                            orders.lifecycle.OrderStatus["IN_DOUBT"],
+                            orders.lifecycle.OrderStatus["PARTIALLY_FILLED"],
+                            orders.lifecycle.OrderStatus["PENDING"],
+                            orders.lifecycle.OrderStatus["SUBMITTED"],
+                            orders.lifecycle.OrderStatus["SUBMITTING"],
+                        ],
+                    )
+                ),
+                fields=["connection", "strategy", "instrument"],
+                name="order_open",
+            ),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(condition=models.Q(('status', 'PENDING')), fields=['due_at'], name='order_due'),
+            model_name="order",
+            index=models.Index(
+                condition=models.Q(("status", "PENDING")),
+                fields=["due_at"],
+                name="order_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(condition=models.Q(('status', 'SUBMITTING')), fields=['claimed_at'], name='order_claimed'),
+            model_name="order",
+            index=models.Index(
+                condition=models.Q(("status", "SUBMITTING")),
+                fields=["claimed_at"],
+                name="order_claimed",
+            ),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(condition=models.Q(('poll_due_at__isnull', False)), fields=['poll_due_at'], name='order_poll_due'),
+            model_name="order",
+            index=models.Index(
+                condition=models.Q(("poll_due_at__isnull", False)),
+                fields=["poll_due_at"],
+                name="order_poll_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(condition=models.Q(('cancel_due_at__isnull', False)), fields=['cancel_due_at'], name='order_cancel_due'),
+            model_name="order",
+            index=models.Index(
+                condition=models.Q(("cancel_due_at__isnull", False)),
+                fields=["cancel_due_at"],
+                name="order_cancel_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(fields=['connection', '-id'], name='orders_orde_connect_2cc4a3_idx'),
+            model_name="order",
+            index=models.Index(
+                fields=["connection", "-id"], name="orders_orde_connect_2cc4a3_idx"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.UniqueConstraint(fields=('connection', 'client_order_id'), name='client_order_id_once'),
+            model_name="order",
+            constraint=models.UniqueConstraint(
+                fields=("connection", "client_order_id"), name="client_order_id_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('quantity__gt', 0)), name='order_quantity_positive'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("quantity__gt", 0)), name="order_quantity_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('filled_quantity__gte', 0)), name='order_filled_not_negative'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("filled_quantity__gte", 0)),
+                name="order_filled_not_negative",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'FILLED'), _negated=True), ('filled_quantity__gte', models.F('quantity')), _connector='OR'), name='order_filled_when_filled'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "FILLED"), _negated=True),
+                    ("filled_quantity__gte", models.F("quantity")),
+                    _connector="OR",
+                ),
+                name="order_filled_when_filled",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('order_type', 'LIMIT'), _negated=True), ('limit_price__gt', 0), _connector='OR'), name='limit_order_has_limit_price'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("order_type", "LIMIT"), _negated=True),
+                    ("limit_price__gt", 0),
+                    _connector="OR",
+                ),
+                name="limit_order_has_limit_price",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='submissionattempt',
-            constraint=models.UniqueConstraint(fields=('order', 'number'), name='attempt_number_once'),
+            model_name="submissionattempt",
+            constraint=models.UniqueConstraint(
+                fields=("order", "number"), name="attempt_number_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='venueorder',
-            constraint=models.UniqueConstraint(fields=('connection', 'venue_order_id'), name='venue_order_once'),
+            model_name="venueorder",
+            constraint=models.UniqueConstraint(
+                fields=("connection", "venue_order_id"), name="venue_order_once"
+            ),
         ),
     ]

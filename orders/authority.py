@@ -1,0 +1,200 @@
+"""Leave to send: one durable transaction claims an order and writes its attempt, or refuses it.
+
+The senders' lock is held shared from before the switches are read until the attempt is committed,
+so a kill that has drained knows of every attempt granted under an older epoch.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import connection, transaction
+
+from brokers.contract import Grant, OrderRequest, OrderType, Side, TimeInForce
+from execution_site import events
+from execution_site.events import EventType, event_row
+from orders import entries
+from orders.lifecycle import OrderStatus, advance
+from orders.models import Order, Origin
+from orders.payloads import order_json
+from risk import locks
+from risk.checks import KillLevel, SystemMode
+
+GRANT_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """What may stop an order at the last gate, read under the senders' lock."""
+
+    mode: SystemMode
+    kill_active: bool
+    kill_level: KillLevel
+    epoch: int
+    position: Decimal
+    closing: Decimal
+    bid: Decimal | None
+    ask: Decimal | None
+
+
+def claim_and_grant(order_id: int, *, now: datetime) -> Grant | None:
+    """Claim a due order and return leave to send it once.
+
+    None means another worker has it, it is not due, or a switch refused it.
+    """
+    with transaction.atomic(durable=True):
+        locks.senders_shared()
+        due = Order.objects.due(now=now).select_related("connection", "instrument")
+        order = due.filter(pk=order_id).first()
+        if order is None:
+            return None
+        switches = _switches(order)
+        if refusal := _refusal(order, switches, now=now):
+            _refuse(order, refusal, now=now)
+            return None
+        started = time.monotonic()
+        return _claim(order, switches, started=started, now=now)
+
+
+def _refusal(order: Order, switches: Switches, *, now: datetime) -> str | None:
+    """Return why the order may not be sent now, or None."""
+    reducing_passes = switches.kill_level is KillLevel.REDUCE_ONLY and order.reduce_only
+    if switches.kill_active and not reducing_passes:
+        return "kill_switch"
+    if order.origin == Origin.SIGNAL and switches.mode is not SystemMode.AUTONOMOUS:
+        return "system_mode"
+    if not order.connection.is_enabled:
+        return "connection_disabled"
+    if order.send_before is not None and now > order.send_before:
+        return "signal_expired"
+    if order.reduce_only and order.quantity > _closable(order, switches):
+        return "nothing_to_close"
+    return None
+
+
+def _closable(order: Order, switches: Switches) -> Decimal:
+    held = -switches.position * Side(order.side).sign
+    return held - switches.closing
+
+
+def _refuse(order: Order, reason: str, *, now: datetime) -> None:
+    """End an order that was never sent."""
+    if not locks.rows(Order.objects.due(now=now).filter(pk=order.pk)):
+        return  # cancelled or claimed meanwhile
+    ended = OrderStatus.EXPIRED if reason == "signal_expired" else OrderStatus.CANCELLED
+    order.status = advance(OrderStatus.PENDING, ended).value
+    order.status_reason = reason
+    order.due_at = None
+    entries.save(order, now=now)
+
+
+def _claim(
+    order: Order, switches: Switches, *, started: float, now: datetime
+) -> Grant | None:
+    """Write claim, attempt and event in one statement; of many workers exactly one gets it."""
+    claimed_from = order.updated_at
+    mid = None
+    if switches.bid is not None and switches.ask is not None:
+        mid = (switches.bid + switches.ask) / 2
+    order.status = advance(OrderStatus.PENDING, OrderStatus.SUBMITTING).value
+    order.claimed_at = order.updated_at = now
+    order.mid_at_grant = mid
+    account, symbol = order.connection.name, order.instrument.symbol
+    shown = order_json(order, account=account, symbol=symbol)
+    row = event_row(EventType.ORDER, shown, account=account, at=now)
+    params = {
+        "id": order.pk,
+        "now": now,
+        "claimed_from": claimed_from,
+        "mid": mid,
+        "epoch": switches.epoch,
+        "number": order.retry_count + 1,
+        **events.columns([row]),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, params)
+        claimed = cursor.fetchone()
+    if claimed is None:
+        return None
+    events.wake_sealer()
+    return Grant(
+        attempt_id=claimed[0],
+        order_id=order.pk,
+        account=account,
+        attempt=order.retry_count + 1,
+        epoch=switches.epoch,
+        deadline=started + GRANT_SECONDS,
+        request=OrderRequest(
+            client_order_id=order.client_order_id,
+            symbol=symbol,
+            side=Side(order.side),
+            quantity=order.quantity,
+            order_type=OrderType(order.order_type),
+            time_in_force=TimeInForce(order.time_in_force),
+            limit_price=order.limit_price,
+            stop_price=order.stop_price,
+            expires_at=order.expires_at,
+        ),
+    )
+
+
+def _switches(order: Order) -> Switches:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _SWITCHES,
+            {
+                "id": order.pk,
+                "connection": order.connection_id,
+                "strategy": order.strategy,
+                "instrument": order.instrument_id,
+                "side": order.side,
+            },
+        )
+        mode, kill_active, kill_level, epoch, position, closing, bid, ask = (
+            cursor.fetchone()
+        )
+    return Switches(
+        SystemMode(mode),
+        kill_active,
+        KillLevel(kill_level),
+        epoch,
+        position or Decimal(0),
+        closing or Decimal(0),
+        bid,
+        ask,
+    )
+
+
+_SWITCHES = """
+SELECT control.mode, control.kill_active, control.kill_level, control.epoch,
+       (SELECT quantity FROM portfolio_position
+            WHERE connection_id = %(connection)s AND strategy = %(strategy)s
+              AND instrument_id = %(instrument)s),
+       (SELECT sum(quantity - filled_quantity) FROM orders_order
+            WHERE connection_id = %(connection)s AND strategy = %(strategy)s
+              AND instrument_id = %(instrument)s AND side = %(side)s AND reduce_only
+              AND id <> %(id)s
+              AND status IN ('PENDING', 'SUBMITTING', 'IN_DOUBT', 'SUBMITTED', 'ACCEPTED',
+                             'PARTIALLY_FILLED')),
+       q.bid, q.ask
+FROM risk_systemcontrol AS control
+LEFT JOIN brokers_quote q ON q.instrument_id = %(instrument)s
+WHERE control.id = 1
+"""
+_CLAIM = f"""
+WITH claimed AS (
+    UPDATE orders_order
+    SET status = 'SUBMITTING', claimed_at = %(now)s, updated_at = %(now)s, due_at = NULL,
+        mid_at_grant = %(mid)s
+    WHERE id = %(id)s AND status = 'PENDING' AND due_at <= %(now)s
+      AND updated_at = %(claimed_from)s
+    RETURNING id),
+attempt AS (
+    INSERT INTO orders_submissionattempt
+        (order_id, number, epoch, granted_at, outcome, detail)
+    SELECT id, %(number)s, %(epoch)s, clock_timestamp(), 'GRANTED', '' FROM claimed
+    RETURNING id),
+event AS ({events.INSERT_EVENTS} CROSS JOIN claimed RETURNING id)
+SELECT id FROM attempt
+"""  # noqa: S608 our own constant

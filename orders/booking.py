@@ -1,0 +1,100 @@
+"""What a venue's report does to an order and its position: pure, in the venue's order."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from brokers.contract import OrderReport, Side, VenueStatus
+from orders.lifecycle import OPEN, OrderStatus, heard
+from portfolio.holding import Holding, apply_fill
+
+
+class FoldKey(NamedTuple):
+    """The venue's order of executions in one position."""
+
+    traded_at: datetime
+    venue_trade_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One execution as a position sees it."""
+
+    key: FoldKey
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    commission: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A holding, the newest execution in it, and the last point at which nothing was held."""
+
+    held: Holding = Holding()
+    newest: FoldKey | None = None
+    flat: FoldKey | None = None
+    flat_held: Holding = Holding()
+
+
+def fold(
+    start: Folded, executions: Iterable[Execution], *, multiplier: Decimal
+) -> Folded:
+    """Return the position after executions that are newer than all in it, in order."""
+    folded = start
+    for one in executions:
+        held = apply_fill(
+            folded.held,
+            side=one.side,
+            quantity=one.quantity,
+            price=one.price,
+            commission=one.commission,
+            multiplier=multiplier,
+        )
+        if held.quantity:
+            folded = Folded(held, one.key, folded.flat, folded.flat_held)
+        else:
+            folded = Folded(held, one.key, one.key, held)
+    return folded
+
+
+def refold_from(folded: Folded, new: Sequence[Execution]) -> FoldKey | None | bool:
+    """Return where a refold must begin: False for none, a key for after it, None for the start."""
+    oldest = min(execution.key for execution in new)
+    if folded.newest is None or oldest > folded.newest:
+        return False
+    if folded.flat is not None and oldest > folded.flat:
+        return folded.flat
+    return None
+
+
+def status_after(
+    current: OrderStatus,
+    *,
+    said: VenueStatus,
+    quantity: Decimal,
+    filled: Decimal,
+) -> OrderStatus:
+    """Return an order's status after a report, `filled` being what is booked by now.
+
+    FILLED comes from fills alone: a venue that says so before its executions are known is asked.
+    """
+    if filled >= quantity:
+        return heard(current, OrderStatus.FILLED)
+    if said is VenueStatus.FILLED:
+        said = VenueStatus.PARTIALLY_FILLED if filled else VenueStatus.ACCEPTED
+    if said is VenueStatus.ACCEPTED and filled:
+        said = VenueStatus.PARTIALLY_FILLED
+    return heard(current, OrderStatus(said.value))
+
+
+def owes_fills(report: OrderReport, *, filled: Decimal) -> bool:
+    """Tell whether the venue has filled more than it has told us the executions of."""
+    return report.filled_quantity > filled
+
+
+def is_open(status: str) -> bool:
+    """Tell whether an order of this status can still work."""
+    return OrderStatus(status) in OPEN

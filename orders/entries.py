@@ -1,0 +1,60 @@
+"""Cancelling: what we can end ourselves, and what the venue must be asked to end."""
+
+from datetime import datetime
+from functools import partial
+
+from django.db import transaction
+
+from execution_site.events import EventType, record_event
+from orders import hints
+from orders.lifecycle import OrderStatus, PendingAction, advance
+from orders.models import Order
+from orders.payloads import order_json
+
+FIELDS = [
+    "status",
+    "status_reason",
+    "pending_action",
+    "due_at",
+    "cancel_due_at",
+    "poll_due_at",
+    "updated_at",
+]
+
+
+def cancel_locked(order: Order, *, reason: str, now: datetime) -> None:
+    """Cancel an order whose row is locked: at once before any send, else by asking the venue."""
+    account = order.connection.name
+    if order.status == OrderStatus.PENDING:
+        order.status = advance(OrderStatus.PENDING, OrderStatus.CANCELLED).value
+        order.status_reason = reason
+        order.due_at = None
+    else:
+        order.pending_action = PendingAction.CANCEL.value
+        order.cancel_due_at = now
+        transaction.on_commit(partial(hints.cancel, order.pk, account), robust=True)
+    save(order, now=now)
+
+
+def save(order: Order, *, now: datetime, fields: tuple[str, ...] = ()) -> None:
+    """Save an order's state, with its event, in the caller's transaction."""
+    order.updated_at = now
+    order.save(update_fields=[*FIELDS, *fields])
+    account = order.connection.name
+    data = order_json(order, account=account, symbol=order.instrument.symbol)
+    record_event(EventType.ORDER, data, account=account, at=now)
+
+
+def cancel_entries(
+    *, connection_id: int, strategy: str, instrument_id: int, now: datetime
+) -> None:
+    """Cancel a strategy's own working entries in an instrument, whose rows are locked."""
+    working = Order.objects.open().filter(
+        connection_id=connection_id,
+        strategy=strategy,
+        instrument_id=instrument_id,
+        reduce_only=False,
+        pending_action=PendingAction.NONE,
+    )
+    for order in working.select_related("connection", "instrument").order_by("pk"):
+        cancel_locked(order, reason="exit", now=now)

@@ -1,0 +1,171 @@
+"""What intake must know to judge a signal: read after the locks, in one statement."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+
+from risk.checks import KillLevel, Metric, SystemMode
+
+DEFAULT_QUOTE_AGE = Decimal(10)  # seconds
+DEFAULT_SIGNAL_AGE = Decimal(300)  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """The connection and instrument a signal names, and ids drawn for what it will become."""
+
+    connection_id: int | None
+    connection_enabled: bool
+    roll_time: Any
+    roll_zone: str
+    environment: str
+    instrument_id: int | None
+    currency: str
+    multiplier: Decimal
+    tick_size: Decimal
+    lot_size: Decimal
+    is_tradable: bool
+    signal_id: int
+    decision_id: int
+    order_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """The state the signal is judged against."""
+
+    stored_hash: str | None
+    stored_status: int | None
+    stored_answer: str | None
+    stored_order: int | None
+    mode: SystemMode
+    kill_active: bool
+    kill_level: KillLevel
+    installation: str
+    bid: Decimal | None
+    ask: Decimal | None
+    last: Decimal | None
+    quoted_at: datetime | None
+    limits: dict[str, Decimal]
+    allowed: tuple[tuple[str, ...], ...]
+    denied: tuple[str, ...]
+    trades_today: Decimal
+    position: Decimal
+    closing_sell: Decimal
+    closing_buy: Decimal
+
+
+def references(account: str, symbol: str) -> References:
+    """Read what does not change while we judge; the ids are lost when nothing comes of them."""
+    with connection.cursor() as cursor:
+        cursor.execute(_REFERENCES, [account, symbol])
+        return References(*cursor.fetchone())
+
+
+def situation(
+    *,
+    client_id: int,
+    strategy: str,
+    key: str,
+    connection_id: int,
+    instrument_id: int,
+    usage_id: int | None,
+) -> Situation:
+    """Read all that can change, in the statement after the locks."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _SITUATION,
+            {
+                "client": client_id,
+                "strategy": strategy,
+                "key": key,
+                "connection": connection_id,
+                "instrument": instrument_id,
+                "usage": usage_id,
+            },
+        )
+        row = cursor.fetchone()
+    head, (limits, allowed, denied), tail = row[:12], row[12:15], row[15:]
+    *stored, mode, kill_active, kill_level, installation, bid, ask, last, quoted_at = (
+        head
+    )
+    return Situation(
+        *stored,
+        SystemMode(mode),
+        kill_active,
+        KillLevel(kill_level),
+        installation,
+        bid,
+        ask,
+        last,
+        quoted_at,
+        {metric: Decimal(value) for metric, value in (limits or {}).items()},
+        tuple(tuple(names) for names in (allowed or [])),
+        tuple(denied or []),
+        *(Decimal(value or 0) for value in tail),
+    )
+
+
+def lock_usage(connection_id: int, day: date) -> int:
+    """Lock the account's count of the day's trades, making it first where it is missing."""
+    with connection.cursor() as cursor:
+        params = [connection_id, Metric.DAILY_TRADES.value, day]
+        cursor.execute(_LOCK_USAGE, params)
+        if (row := cursor.fetchone()) is None:
+            cursor.execute(_MAKE_USAGE, params)
+            cursor.execute(_LOCK_USAGE, params)
+            row = cursor.fetchone()
+    return int(row[0])
+
+
+_LOCK_USAGE = """SELECT id FROM risk_riskusage
+WHERE connection_id = %s AND metric = %s AND trading_date = %s FOR UPDATE"""
+_MAKE_USAGE = """INSERT INTO risk_riskusage (connection_id, metric, trading_date, used)
+VALUES (%s, %s, %s, 0) ON CONFLICT DO NOTHING"""
+_REFERENCES = """
+SELECT c.id, coalesce(c.is_enabled, false), c.day_roll_time, c.day_roll_zone, c.environment,
+       i.id, i.currency, i.multiplier, i.tick_size, i.lot_size, coalesce(i.is_tradable, false),
+       nextval('orders_signal_id_seq'), nextval('risk_riskdecision_id_seq'),
+       nextval('orders_order_id_seq')
+FROM (SELECT 1) AS one
+LEFT JOIN brokers_brokerconnection c ON c.name = %s
+LEFT JOIN brokers_instrument i ON i.symbol = %s
+"""
+_SITUATION = """
+SELECT s.body_hash, s.answer_status, s.answer, o.id,
+       control.mode, control.kill_active, control.kill_level, control.installation,
+       q.bid, q.ask, q.last, q.as_of,
+       (SELECT jsonb_object_agg(metric, value) FROM (
+            SELECT metric, min(value)::text AS value FROM risk_risklimit
+            WHERE connection_id IS NULL OR connection_id = %(connection)s
+            GROUP BY metric) AS tightest),
+       (SELECT jsonb_agg(symbols) FROM (
+            SELECT jsonb_agg(symbol) AS symbols FROM risk_symbolrule
+            WHERE rule = 'ALLOW' AND (connection_id IS NULL OR connection_id = %(connection)s)
+            GROUP BY connection_id) AS lists),
+       (SELECT jsonb_agg(symbol) FROM risk_symbolrule
+            WHERE rule = 'DENY' AND (connection_id IS NULL OR connection_id = %(connection)s)),
+       (SELECT used FROM risk_riskusage WHERE id = %(usage)s),
+       (SELECT quantity FROM portfolio_position
+            WHERE connection_id = %(connection)s AND strategy = %(strategy)s
+              AND instrument_id = %(instrument)s),
+       closing.sells, closing.buys
+FROM risk_systemcontrol AS control
+LEFT JOIN orders_signal s ON s.client_id = %(client)s AND s.strategy = %(strategy)s
+                         AND s.signal_id = %(key)s
+LEFT JOIN orders_order o ON o.signal_id = s.id
+LEFT JOIN brokers_quote q ON q.instrument_id = %(instrument)s
+CROSS JOIN (
+    SELECT sum(quantity - filled_quantity) FILTER (WHERE side = 'SELL') AS sells,
+           sum(quantity - filled_quantity) FILTER (WHERE side = 'BUY') AS buys
+    FROM orders_order
+    WHERE connection_id = %(connection)s AND strategy = %(strategy)s
+      AND instrument_id = %(instrument)s AND reduce_only
+      AND status IN ('PENDING', 'SUBMITTING', 'IN_DOUBT', 'SUBMITTED', 'ACCEPTED',
+                     'PARTIALLY_FILLED')
+) AS closing
+WHERE control.id = 1
+"""

@@ -1,0 +1,135 @@
+"""Sending orders: the only module that calls an adapter's `submit`."""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from brokers import registry
+from brokers.contract import BrokerUnavailable, CredentialsRefused, Grant
+from brokers.contract import OrderRejected, OutcomeUnknown
+from execution_site import audit
+from orders import authority, entries, fills, hints
+from orders.fills import Answer
+from orders.lifecycle import OrderStatus, PendingAction, advance
+from orders.models import Order, SubmissionAttempt
+from risk import locks
+
+ATTEMPTS = 3
+BACKOFF_SECONDS = (1, 2, 4)
+
+Outcome = SubmissionAttempt.Outcome
+logger = logging.getLogger(__name__)
+
+
+def transmit(order_id: int, *, now: datetime) -> None:
+    """Send one due order to its venue and record what the venue said. Safe to call twice."""
+    grant = authority.claim_and_grant(order_id, now=now)
+    if grant is None:
+        return  # another worker has it, it is not due, or a switch refused it
+    adapter = registry.adapter_for(grant.account)
+    try:
+        report = adapter.submit(grant)
+    except (
+        BrokerUnavailable
+    ) as e:  # nothing left this machine: due again later, or FAILED
+        return _record_unsent(grant, str(e), now=timezone.now())
+    except OutcomeUnknown as e:  # it may be there: never resend, ask
+        return _record_in_doubt(grant, str(e), now=timezone.now())
+    except OrderRejected as e:  # the venue's own word: final
+        return _record_rejected(grant, str(e), now=timezone.now())
+    except CredentialsRefused as e:  # nobody can trade there until a person acts
+        return _disable_connection(grant, str(e), now=timezone.now())
+    answer = Answer(grant.attempt_id, Outcome.ANSWERED)
+    return fills.book(grant.account, [report], now=timezone.now(), answer=answer)
+
+
+def _record_unsent(grant: Grant, reason: str, *, now: datetime) -> None:
+    """Make the order due again, or end it after the last attempt."""
+    with transaction.atomic(durable=True):
+        order = _close_attempt(grant, Outcome.UNSENT, reason)
+        if order.status != OrderStatus.SUBMITTING:
+            return
+        order.retry_count += 1
+        order.status_reason = reason[:200]
+        if order.pending_action == PendingAction.CANCEL:
+            _fail(order, "cancelled_before_send")
+        elif order.retry_count >= ATTEMPTS:
+            _fail(order, "retries_exhausted")
+        else:
+            order.status = advance(OrderStatus.SUBMITTING, OrderStatus.PENDING).value
+            order.due_at = now + timedelta(
+                seconds=BACKOFF_SECONDS[order.retry_count - 1]
+            )
+        entries.save(order, now=now, fields=("retry_count",))
+
+
+def _record_in_doubt(grant: Grant, reason: str, *, now: datetime) -> None:
+    with transaction.atomic(durable=True):
+        order = _close_attempt(grant, Outcome.UNKNOWN, reason)
+        mark_in_doubt(order, reason, now=now)
+
+
+def mark_in_doubt(order: Order, reason: str, *, now: datetime) -> None:
+    """Put a locked order IN_DOUBT, to be looked up at once. What it holds stays reserved."""
+    if order.status != OrderStatus.SUBMITTING:
+        return  # the venue has been heard of meanwhile
+    order.status = advance(OrderStatus.SUBMITTING, OrderStatus.IN_DOUBT).value
+    order.status_reason = reason[:200]
+    order.poll_due_at = now
+    entries.save(order, now=now)
+    order_id = order.pk
+    transaction.on_commit(lambda: hints.look_up(order_id), robust=True)
+
+
+def _record_rejected(grant: Grant, reason: str, *, now: datetime) -> None:
+    with transaction.atomic(durable=True):
+        order = _close_attempt(grant, Outcome.REJECTED, reason)
+        if order.status not in {OrderStatus.SUBMITTING, OrderStatus.IN_DOUBT}:
+            return
+        order.status = advance(OrderStatus(order.status), OrderStatus.REJECTED).value
+        order.status_reason = reason[:200]
+        order.pending_action = PendingAction.NONE.value
+        order.poll_due_at = order.cancel_due_at = None
+        entries.save(order, now=now)
+
+
+def _disable_connection(grant: Grant, reason: str, *, now: datetime) -> None:
+    """Switch the connection off and end the order: the venue took nothing from us."""
+    logger.error("%s refused our credentials: connection disabled", grant.account)
+    with transaction.atomic(durable=True):
+        order = _close_attempt(grant, Outcome.UNSENT, reason)
+        connection = order.connection
+        connection.is_enabled = False
+        connection.save(update_fields=["is_enabled"])
+        audit.record(
+            "connection_disabled",
+            actor="engine",
+            reason=f"credentials refused: {reason}",
+            at=now,
+            before=True,
+            after=False,
+            object_id=connection.name,
+        )
+        if order.status == OrderStatus.SUBMITTING:
+            _fail(order, "credentials_refused")
+            entries.save(order, now=now)
+
+
+def _fail(order: Order, reason: str) -> None:
+    order.status = advance(OrderStatus.SUBMITTING, OrderStatus.FAILED).value
+    order.status_reason = reason
+    order.pending_action = PendingAction.NONE.value
+    order.cancel_due_at = None
+
+
+def _close_attempt(grant: Grant, outcome: Outcome, detail: str) -> Order:
+    """Lock the attempt's order, write what came of the attempt, and return the order."""
+    locks.rows(Order.objects.filter(pk=grant.order_id))
+    SubmissionAttempt.objects.filter(pk=grant.attempt_id).update(
+        outcome=outcome, detail=detail[:200], answered_at=timezone.now()
+    )
+    return Order.objects.select_related("connection", "instrument").get(
+        pk=grant.order_id
+    )

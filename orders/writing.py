@@ -1,0 +1,195 @@
+"""The one statement that books fills: fills, order totals and status, position, answer, events."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+
+from brokers.instruments import decimal_text
+from execution_site import events
+from execution_site.events import EventRow, EventType, event_row
+from orders.models import Fill, Order
+from orders.payloads import fill_json, order_json
+from portfolio.models import Position
+from portfolio.payloads import position_json
+
+
+def write(
+    order: Order,
+    position: Position,
+    fills: Sequence[Fill],
+    *,
+    realized_before: Decimal,
+    answer: Any,
+    now: datetime,
+) -> None:
+    """Write an order's new state with its fills; `answer` closes the attempt that brought it."""
+    if fills:
+        _draw_ids(fills)
+    params: dict[str, Any] = _order_params(order)
+    clauses = [_ORDER]
+    if fills:
+        clauses += [_FILLS, _POSITION]
+        params |= _fill_params(fills) | _position_params(position)
+    if answer is not None:
+        clauses.append(_ATTEMPT)
+        params |= {
+            "attempt_id": answer.attempt_id,
+            "outcome": answer.outcome,
+            "detail": answer.detail[:200],
+        }
+    written = _events(order, position, fills, realized_before=realized_before, now=now)
+    params |= events.columns(written)
+    with connection.cursor() as cursor:
+        cursor.execute(f"WITH {', '.join(clauses)} {events.INSERT_EVENTS}", params)  # noqa: S608
+    events.wake_sealer()
+
+
+def _events(
+    order: Order,
+    position: Position,
+    fills: Sequence[Fill],
+    *,
+    realized_before: Decimal,
+    now: datetime,
+) -> list[EventRow]:
+    account, symbol = order.connection.name, order.instrument.symbol
+    rows = [
+        event_row(
+            EventType.FILL,
+            fill_json(f, account=account, symbol=symbol),
+            account=account,
+            at=now,
+        )
+        for f in fills
+    ]
+    shown = order_json(order, account=account, symbol=symbol)
+    rows.append(event_row(EventType.ORDER, shown, account=account, at=now))
+    if not fills:
+        return rows
+    quote = getattr(order.instrument, "quote", None)
+    held = position_json(
+        position.holding,
+        position_id=position.pk,
+        account=account,
+        strategy=position.strategy,
+        symbol=symbol,
+        currency=order.instrument.currency,
+        multiplier=order.instrument.multiplier,
+        mark=quote.mark if quote else None,
+        marked_at=quote.as_of if quote else None,
+        updated_at=now,
+    )
+    pnl = {
+        "account": account,
+        "strategy": position.strategy,
+        "symbol": symbol,
+        "currency": order.instrument.currency,
+        "realized_pnl": decimal_text(position.realized_pnl - realized_before),
+        "commission": decimal_text(sum((f.commission for f in fills), Decimal(0))),
+    }
+    rows.append(event_row(EventType.POSITION, held, account=account, at=now))
+    rows.append(event_row(EventType.PNL, pnl, account=account, at=now))
+    return rows
+
+
+def _draw_ids(fills: Sequence[Fill]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nextval('orders_fill_id_seq') FROM generate_series(1, %s)",
+            [len(fills)],
+        )
+        for fill, (drawn,) in zip(fills, cursor.fetchall(), strict=True):
+            fill.pk = drawn
+
+
+_ORDER_COLUMNS = (
+    "status",
+    "status_reason",
+    "pending_action",
+    "venue_order_id",
+    "filled_quantity",
+    "filled_cost",
+    "commission",
+    "filled_at",
+    "submitted_at",
+    "due_at",
+    "poll_due_at",
+    "cancel_due_at",
+    "not_found_count",
+    "not_found_since",
+    "updated_at",
+)
+_ORDER = f"""booked_order AS (
+    UPDATE orders_order SET {", ".join(f"{c} = %(order_{c})s" for c in _ORDER_COLUMNS)}
+    WHERE id = %(order_id)s)"""  # noqa: S608 our own names
+
+_POSITION_COLUMNS = (
+    "quantity",
+    "cost",
+    "realized_pnl",
+    "commission",
+    "folded_at",
+    "folded_trade_id",
+    "flat_at",
+    "flat_trade_id",
+    "flat_realized_pnl",
+    "flat_commission",
+    "updated_at",
+)
+_POSITION = f"""booked_position AS (
+    UPDATE portfolio_position
+    SET {", ".join(f"{c} = %(position_{c})s" for c in _POSITION_COLUMNS)}
+    WHERE id = %(position_id)s)"""  # noqa: S608 our own names
+
+_ATTEMPT = """answered AS (
+    UPDATE orders_submissionattempt
+    SET outcome = %(outcome)s, detail = %(detail)s, answered_at = clock_timestamp()
+    WHERE id = %(attempt_id)s)"""
+
+_FILL_TYPES = {
+    "id": "bigint",
+    "order_id": "bigint",
+    "connection_id": "bigint",
+    "instrument_id": "bigint",
+    "strategy": "text",
+    "venue_trade_id": "text",
+    "side": "text",
+    "quantity": "numeric",
+    "price": "numeric",
+    "commission": "numeric",
+    "commission_currency": "text",
+    "liquidity": "text",
+    "flags": "jsonb",
+    "late": "boolean",
+    "trading_date": "date",
+    "traded_at": "timestamptz",
+    "received_at": "timestamptz",
+}
+_FILLS = f"""booked_fills AS (
+    INSERT INTO orders_fill ({", ".join(_FILL_TYPES)})
+    SELECT f.* FROM unnest({", ".join(f"%(fill_{c})s::{t}[]" for c, t in _FILL_TYPES.items())})
+        AS f)"""  # noqa: S608 our own names
+
+
+def _order_params(order: Order) -> dict[str, Any]:
+    values = {f"order_{column}": getattr(order, column) for column in _ORDER_COLUMNS}
+    return values | {"order_id": order.pk}
+
+
+def _position_params(position: Position) -> dict[str, Any]:
+    values = {
+        f"position_{column}": getattr(position, column) for column in _POSITION_COLUMNS
+    }
+    return values | {"position_id": position.pk}
+
+
+def _fill_params(fills: Sequence[Fill]) -> dict[str, Any]:
+    params = {
+        f"fill_{column}": [getattr(fill, column) for fill in fills]
+        for column in _FILL_TYPES
+    }
+    params["fill_flags"] = [events.canonical(fill.flags) for fill in fills]
+    return params
