@@ -1,7 +1,7 @@
 """The admin console: the stock admin under our title and theme."""
 
-from django.contrib.admin.sites import AdminSite
 from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin.sites import AdminSite
 
 
 class ConsoleSite(AdminSite):

@@ -79,10 +79,14 @@ def canonical(data: Any) -> str:
 def event_mac(type: str, account: str, data: Any, at: datetime) -> str:
     """Return the application's own proof that it wrote this event (HMAC-SHA-256, hexadecimal)."""
     text = f"{type}|{account}|{at.timestamp():.6f}|{canonical(data)}"
-    return hmac.new(settings.AUDIT_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(
+        settings.AUDIT_KEY.encode(), text.encode(), hashlib.sha256
+    ).hexdigest()
 
 
-def event_row(type: EventType, data: dict[str, Any], *, account: str, at: datetime) -> EventRow:
+def event_row(
+    type: EventType, data: dict[str, Any], *, account: str, at: datetime
+) -> EventRow:
     """Return the columns of an event."""
     mac = event_mac(type.value, account, data, at)
     return EventRow(type.value, account, canonical(data), at, mac)
@@ -90,9 +94,9 @@ def event_row(type: EventType, data: dict[str, Any], *, account: str, at: dateti
 
 #: An INSERT of events from five arrays; a part of larger statements. See `columns`.
 INSERT_EVENTS = """INSERT INTO execution_site_event (type, account, data, at, mac)
-    SELECT * FROM unnest(%(event_types)s::text[], %(event_accounts)s::text[],
-                         %(event_data)s::jsonb[], %(event_at)s::timestamptz[],
-                         %(event_macs)s::text[])"""
+    SELECT e.* FROM unnest(%(event_types)s::text[], %(event_accounts)s::text[],
+                           %(event_data)s::jsonb[], %(event_at)s::timestamptz[],
+                           %(event_macs)s::text[]) AS e"""
 
 
 def columns(rows: Iterable[EventRow]) -> dict[str, list[Any]]:
@@ -112,7 +116,9 @@ def wake_sealer() -> None:
     transaction.on_commit(partial(bus.publish, bus.SEALER, "1"), robust=True)
 
 
-def record_event(type: EventType, data: dict[str, Any], *, account: str = "", at: datetime) -> None:
+def record_event(
+    type: EventType, data: dict[str, Any], *, account: str = "", at: datetime
+) -> None:
     """Store an event in the caller's transaction; the sealer numbers, chains and sends it after."""
     mac = event_mac(type.value, account, data, at)
     Event.objects.create(type=type, account=account, data=data, at=at, mac=mac)

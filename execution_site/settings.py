@@ -25,7 +25,8 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
 DEMO = env.bool("DEMO", default=False)
-DEMO_SEED = env.int("DEMO_SEED", default=7)
+FEED = env.str("FEED", default="synthetic" if DEMO else "none")
+FEED_SEED = env.int("FEED_SEED", default=7)
 
 # --- Applications -------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -59,7 +60,9 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "execution_site.urls"
-WSGI_APPLICATION = None  # uvicorn serves execution_site.asgi, which holds the WSGI application
+WSGI_APPLICATION = (
+    None  # uvicorn serves execution_site.asgi, which holds the WSGI application
+)
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -123,6 +126,15 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "monitor"
+# A bell that rings late is useless: each message expires before the next one comes.
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "orders.sweep", "schedule": 1.0, "options": {"expires": 1}},
+    "heartbeat": {
+        "task": "worker.heartbeat",
+        "schedule": 3.0,
+        "options": {"expires": 3},
+    },
+}
 WORKER_THREADS = env.int("WORKER_THREADS", default=8)
 
 # --- Sign-in ------------------------------------------------------------------------------------
@@ -141,7 +153,9 @@ LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("COOKIES_SECURE", default=not DEBUG)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool(
+    "COOKIES_SECURE", default=not DEBUG
+)
 
 # --- Browser security ---------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {
@@ -199,7 +213,9 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
 }

@@ -17,8 +17,8 @@ from execution_site.events import EventType, record_event
 from orders import hints, writing
 from orders.booking import (
     Execution,
-    FoldKey,
     Folded,
+    FoldKey,
     fold,
     is_open,
     owes_fills,

@@ -7,8 +7,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from brokers import registry
-from brokers.contract import BrokerUnavailable, CredentialsRefused, Grant
-from brokers.contract import OrderRejected, OutcomeUnknown
+from brokers.contract import (
+    BrokerUnavailable,
+    CredentialsRefused,
+    Grant,
+    OrderRejected,
+    OutcomeUnknown,
+)
 from execution_site import audit
 from orders import authority, entries, fills, hints
 from orders.fills import Answer

@@ -32,11 +32,16 @@ class Verdict:
 
     def as_json(self) -> dict[str, Any]:
         """Return the decision as clients see it."""
-        return {"status": self.status.value, "checks": [c.as_json() for c in self.checks]}
+        return {
+            "status": self.status.value,
+            "checks": [c.as_json() for c in self.checks],
+        }
 
 
 def judge(facts: Facts) -> Verdict:
     """Run every check. One that failed, or could not be evaluated, refuses."""
     checks = tuple(run_checks(facts))
     passed = all(check.status is CheckStatus.PASSED for check in checks)
-    return Verdict(DecisionStatus.APPROVED if passed else DecisionStatus.REFUSED, checks)
+    return Verdict(
+        DecisionStatus.APPROVED if passed else DecisionStatus.REFUSED, checks
+    )

@@ -22,7 +22,9 @@ class SystemControl(models.Model):
     was granted under.
     """
 
-    mode = models.CharField(max_length=16, choices=_choices(SystemMode), default=SystemMode.GUIDE)
+    mode = models.CharField(
+        max_length=16, choices=_choices(SystemMode), default=SystemMode.GUIDE
+    )
     kill_active = models.BooleanField(default=False)
     kill_level = models.CharField(
         max_length=16, choices=_choices(KillLevel), default=KillLevel.HALTED
@@ -36,7 +38,9 @@ class SystemControl(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        constraints = [models.CheckConstraint(name="system_control_one_row", condition=Q(pk=1))]
+        constraints = [
+            models.CheckConstraint(name="system_control_one_row", condition=Q(pk=1))
+        ]
         permissions = [
             ("change_mode", "Can change the system mode"),
             ("engage_kill", "Can engage and release the kill switch"),
@@ -61,7 +65,9 @@ class RiskLimit(models.Model):
             models.UniqueConstraint(
                 name="limit_once", fields=["connection", "metric"], nulls_distinct=False
             ),
-            models.CheckConstraint(name="limit_not_negative", condition=Q(value__gte=0)),
+            models.CheckConstraint(
+                name="limit_not_negative", condition=Q(value__gte=0)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -87,7 +93,9 @@ class SymbolRule(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                name="symbol_rule_once", fields=["connection", "symbol"], nulls_distinct=False
+                name="symbol_rule_once",
+                fields=["connection", "symbol"],
+                nulls_distinct=False,
             )
         ]
 

@@ -2,9 +2,10 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
-import orders.lifecycle
 from django.conf import settings
 from django.db import migrations, models
+
+import orders.lifecycle
 
 
 class Migration(migrations.Migration):

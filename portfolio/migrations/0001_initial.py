@@ -5,35 +5,77 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('brokers', '0001_initial'),
+        ("brokers", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Position',
+            name="Position",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('strategy', models.CharField(max_length=64)),
-                ('quantity', models.DecimalField(decimal_places=10, default=0, max_digits=28)),
-                ('cost', models.DecimalField(decimal_places=10, default=0, max_digits=38)),
-                ('realized_pnl', models.DecimalField(decimal_places=10, default=0, max_digits=38)),
-                ('commission', models.DecimalField(decimal_places=10, default=0, max_digits=38)),
-                ('folded_at', models.DateTimeField(null=True)),
-                ('folded_trade_id', models.CharField(blank=True, max_length=64)),
-                ('flat_at', models.DateTimeField(null=True)),
-                ('flat_trade_id', models.CharField(blank=True, max_length=64)),
-                ('flat_realized_pnl', models.DecimalField(decimal_places=10, default=0, max_digits=38)),
-                ('flat_commission', models.DecimalField(decimal_places=10, default=0, max_digits=38)),
-                ('updated_at', models.DateTimeField()),
-                ('connection', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='brokers.brokerconnection')),
-                ('instrument', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='brokers.instrument')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("strategy", models.CharField(max_length=64)),
+                (
+                    "quantity",
+                    models.DecimalField(decimal_places=10, default=0, max_digits=28),
+                ),
+                (
+                    "cost",
+                    models.DecimalField(decimal_places=10, default=0, max_digits=38),
+                ),
+                (
+                    "realized_pnl",
+                    models.DecimalField(decimal_places=10, default=0, max_digits=38),
+                ),
+                (
+                    "commission",
+                    models.DecimalField(decimal_places=10, default=0, max_digits=38),
+                ),
+                ("folded_at", models.DateTimeField(null=True)),
+                ("folded_trade_id", models.CharField(blank=True, max_length=64)),
+                ("flat_at", models.DateTimeField(null=True)),
+                ("flat_trade_id", models.CharField(blank=True, max_length=64)),
+                (
+                    "flat_realized_pnl",
+                    models.DecimalField(decimal_places=10, default=0, max_digits=38),
+                ),
+                (
+                    "flat_commission",
+                    models.DecimalField(decimal_places=10, default=0, max_digits=38),
+                ),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "connection",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="brokers.brokerconnection",
+                    ),
+                ),
+                (
+                    "instrument",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="brokers.instrument",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('connection', 'strategy', 'instrument'), name='position_once')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("connection", "strategy", "instrument"),
+                        name="position_once",
+                    )
+                ],
             },
         ),
     ]

@@ -1,0 +1,111 @@
+"""The demo strategy: a moving-average cross per symbol that sends its signals over REST.
+
+It reads quotes from the API like any client, and survives a site that is away.
+"""
+
+import json
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+from execution_site import demo
+
+FAST, SLOW = 5, 20
+POLL_SECONDS = 0.5
+STRATEGY = "ma_cross"
+QUANTITIES = {
+    "EURUSD": "10000",
+    "GBPUSD": "5000",
+    "BTCUSDT": "0.05",
+    "ETHUSDT": "0.5",
+    "AAPL": "10",
+    "SBIN": "50",
+}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Cross:
+    """The last marks of one symbol and the side the averages were on."""
+
+    marks: deque[Decimal] = field(default_factory=lambda: deque(maxlen=SLOW))
+    above: bool | None = None
+
+    def turn(self, mark: Decimal) -> str | None:
+        """Add a mark and return BUY or SELL where the fast average has crossed the slow one."""
+        self.marks.append(mark)
+        if len(self.marks) < SLOW:
+            return None
+        recent = list(self.marks)
+        above = sum(recent[-FAST:]) * SLOW > sum(recent) * FAST
+        was, self.above = self.above, above
+        if was is None or was == above:
+            return None
+        return "BUY" if above else "SELL"
+
+
+def run(base_url: str) -> None:
+    """Trade for ever."""
+    key = json.loads(demo.key_file().read_text())["key"]
+    crosses = {symbol: Cross() for symbol in QUANTITIES}
+    headers = {"Authorization": f"Api-Key {key}"}
+    with httpx.Client(base_url=base_url, headers=headers, timeout=5) as client:
+        while True:
+            for symbol, cross in crosses.items():
+                try:
+                    _look(client, symbol, cross)
+                except (httpx.HTTPError, ValueError) as e:
+                    logger.warning("%s: %s", symbol, e)
+            time.sleep(POLL_SECONDS)
+
+
+def _look(client: httpx.Client, symbol: str, cross: Cross) -> None:
+    answer = client.get(f"/api/v1/quotes/{symbol}")
+    answer.raise_for_status()
+    mark = answer.json()["mark"]
+    if mark is None:
+        return
+    if action := cross.turn(Decimal(mark)):
+        _signal(client, symbol, action)
+
+
+def _signal(client: httpx.Client, symbol: str, action: str) -> None:
+    """Leave what is held the other way, then enter: one signal each, keyed by time."""
+    now = datetime.now(UTC)
+    held = _held(client, symbol)
+    wanted = 1 if action == "BUY" else -1
+    if held * wanted < 0:
+        _post(client, {"action": "EXIT", "symbol": symbol}, now=now, leg="exit")
+    elif held == 0:
+        body = {"action": action, "symbol": symbol, "quantity": QUANTITIES[symbol]}
+        _post(client, body, now=now, leg="entry")
+
+
+def _held(client: httpx.Client, symbol: str) -> Decimal:
+    answer = client.get(
+        "/api/v1/positions", params={"symbol": symbol, "strategy": STRATEGY}
+    )
+    answer.raise_for_status()
+    return sum((Decimal(p["quantity"]) for p in answer.json()["results"]), Decimal(0))
+
+
+def _post(
+    client: httpx.Client, body: dict[str, Any], *, now: datetime, leg: str
+) -> None:
+    signal = {
+        "signal_id": f"{body['symbol']}/{now:%Y-%m-%dT%H:%M:%S.%f}/{leg}",
+        "strategy": STRATEGY,
+        "account": demo.ACCOUNT,
+        "generated_at": now.isoformat().replace("+00:00", "Z"),
+        "reason": f"{FAST}/{SLOW} average cross",
+        **body,
+    }
+    answer = client.post("/api/v1/signals", json=signal)
+    logger.info("%s %s: %s", body["action"], body["symbol"], answer.status_code)

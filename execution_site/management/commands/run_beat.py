@@ -1,0 +1,17 @@
+"""`manage.py run_beat`: the clock that rings for the sweeper."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from execution_site.celery import app
+
+
+class Command(BaseCommand):
+    """Celery beat with the static schedule of the settings, kept in memory."""
+
+    help = "Run Celery beat: it rings for the sweeper and the worker's heartbeat."
+
+    def handle(self, *_: Any, **__: Any) -> None:
+        """Run until told to stop."""
+        app.Beat(scheduler_cls="celery.beat:Scheduler", loglevel="INFO").run()
