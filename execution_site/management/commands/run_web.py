@@ -1,0 +1,27 @@
+"""`manage.py run_web`: the web process."""
+
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+
+class Command(BaseCommand):
+    """Serves HTTP and sockets on one port."""
+
+    help = "Serve HTTP and web sockets on HOST and PORT."
+
+    def handle(self, *_: Any, **__: Any) -> None:
+        """Serve until told to stop."""
+        uvicorn.run(
+            "execution_site.asgi:application",
+            host=settings.HOST,
+            port=settings.PORT,
+            proxy_headers=False,
+            server_header=False,
+            access_log=False,
+            lifespan="on",
+            log_level="info",
+            timeout_graceful_shutdown=5,
+        )
