@@ -181,6 +181,20 @@ class ReportPage:
     cursor: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteUpdate:
+    """One quote as a feed tells it. A missing side is empty, a missing size unknown."""
+
+    symbol: str
+    as_of: datetime
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+    bid_size: Decimal | None = None
+    ask_size: Decimal | None = None
+    last: Decimal | None = None
+    last_size: Decimal | None = None
+
+
 class BrokerAdapter(Protocol):
     """What the engine asks of a venue. Calls block, and end within `timeout_seconds`.
 

@@ -52,15 +52,11 @@ def live_connections_have_limits(
     """Refuse a live connection for which quantity and trades per day have no limit."""
     if not databases or "brokers_brokerconnection" not in _tables():
         return []
-    everywhere = set(
-        RiskLimit.objects.filter(connection=None).values_list("metric", flat=True)
-    )
+    everywhere = set(RiskLimit.objects.filter(connection=None).values_list("metric", flat=True))
     errors: list[CheckMessage] = []
     live = BrokerConnection.objects.enabled().filter(environment=Environment.LIVE)
     for connection in live:
-        own = RiskLimit.objects.filter(connection=connection).values_list(
-            "metric", flat=True
-        )
+        own = RiskLimit.objects.filter(connection=connection).values_list("metric", flat=True)
         missing = sorted(REQUIRED_LIMITS - everywhere - set(own))
         if missing:
             errors.append(

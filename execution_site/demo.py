@@ -68,9 +68,7 @@ def _users(connection: BrokerConnection) -> None:
     group, _ = Group.objects.get_or_create(name="traders")
     group.permissions.set(Permission.objects.filter(codename__in=TRADER_PERMISSIONS))
     trader.groups.add(group)
-    client, _ = ApiClient.objects.get_or_create(
-        name=trader.username, defaults={"user": trader}
-    )
+    client, _ = ApiClient.objects.get_or_create(name=trader.username, defaults={"user": trader})
     client.accounts.add(connection)
 
 

@@ -89,16 +89,12 @@ def _signal(client: httpx.Client, symbol: str, action: str) -> None:
 
 
 def _held(client: httpx.Client, symbol: str) -> Decimal:
-    answer = client.get(
-        "/api/v1/positions", params={"symbol": symbol, "strategy": STRATEGY}
-    )
+    answer = client.get("/api/v1/positions", params={"symbol": symbol, "strategy": STRATEGY})
     answer.raise_for_status()
     return sum((Decimal(p["quantity"]) for p in answer.json()["results"]), Decimal(0))
 
 
-def _post(
-    client: httpx.Client, body: dict[str, Any], *, now: datetime, leg: str
-) -> None:
+def _post(client: httpx.Client, body: dict[str, Any], *, now: datetime, leg: str) -> None:
     signal = {
         "signal_id": f"{body['symbol']}/{now:%Y-%m-%dT%H:%M:%S.%f}/{leg}",
         "strategy": STRATEGY,

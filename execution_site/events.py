@@ -79,14 +79,10 @@ def canonical(data: Any) -> str:
 def event_mac(type: str, account: str, data: Any, at: datetime) -> str:
     """Return the application's own proof that it wrote this event (HMAC-SHA-256, hexadecimal)."""
     text = f"{type}|{account}|{at.timestamp():.6f}|{canonical(data)}"
-    return hmac.new(
-        settings.AUDIT_KEY.encode(), text.encode(), hashlib.sha256
-    ).hexdigest()
+    return hmac.new(settings.AUDIT_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
-def event_row(
-    type: EventType, data: dict[str, Any], *, account: str, at: datetime
-) -> EventRow:
+def event_row(type: EventType, data: dict[str, Any], *, account: str, at: datetime) -> EventRow:
     """Return the columns of an event."""
     mac = event_mac(type.value, account, data, at)
     return EventRow(type.value, account, canonical(data), at, mac)
@@ -116,9 +112,7 @@ def wake_sealer() -> None:
     transaction.on_commit(partial(bus.publish, bus.SEALER, "1"), robust=True)
 
 
-def record_event(
-    type: EventType, data: dict[str, Any], *, account: str = "", at: datetime
-) -> None:
+def record_event(type: EventType, data: dict[str, Any], *, account: str = "", at: datetime) -> None:
     """Store an event in the caller's transaction; the sealer numbers, chains and sends it after."""
     mac = event_mac(type.value, account, data, at)
     Event.objects.create(type=type, account=account, data=data, at=at, mac=mac)

@@ -36,9 +36,7 @@ RETURNING epoch
 """
 
 
-def acquire(
-    name: str, holder: str, *, ttl: timedelta, using: str = "default"
-) -> int | None:
+def acquire(name: str, holder: str, *, ttl: timedelta, using: str = "default") -> int | None:
     """Take or renew a lease and return its epoch, or None while somebody else holds it."""
     with connections[using].cursor() as cursor:
         cursor.execute(_ACQUIRE, {"name": name, "holder": holder, "ttl": ttl})

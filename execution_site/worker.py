@@ -35,9 +35,7 @@ def heartbeat() -> None:
 
 def run() -> int:
     """Run the worker until it is told to stop; return its exit code."""
-    app.conf["CELERY_DB_REUSE_MAX"] = (
-        sys.maxsize
-    )  # else each task pays for a new connection
+    app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize  # else each task pays for a new connection
     queues = ["monitor", *_account_queues()]
     worker = app.Worker(
         pool="threads",
@@ -57,11 +55,7 @@ def run() -> int:
 
 def _account_queues() -> list[str]:
     accounts = BrokerConnection.objects.values_list("name", flat=True)
-    return [
-        queue
-        for a in accounts
-        for queue in (hints.submit_queue(a), hints.cancel_queue(a))
-    ]
+    return [queue for a in accounts for queue in (hints.submit_queue(a), hints.cancel_queue(a))]
 
 
 def _fresh_connections(**_: Any) -> None:
@@ -71,9 +65,7 @@ def _fresh_connections(**_: Any) -> None:
 
 def _start_watchdog(sender: Any, **_: Any) -> None:
     controller: WorkController = sender.controller
-    threading.Thread(
-        target=_watch, args=[controller], name="watchdog", daemon=True
-    ).start()
+    threading.Thread(target=_watch, args=[controller], name="watchdog", daemon=True).start()
 
 
 def _watch(controller: WorkController) -> None:
@@ -93,9 +85,7 @@ def _watch(controller: WorkController) -> None:
         except DatabaseError as e:
             logger.warning("the database is away: %s", e)
         if time.monotonic() - _heard_at > SILENCE_SECONDS and _answers(probe):
-            logger.error(
-                "no heartbeat for %s s: leaving to be restarted", SILENCE_SECONDS
-            )
+            logger.error("no heartbeat for %s s: leaving to be restarted", SILENCE_SECONDS)
             os._exit(1)
 
 

@@ -89,9 +89,7 @@ def _refuse(order: Order, reason: str, *, now: datetime) -> None:
     entries.save(order, now=now)
 
 
-def _claim(
-    order: Order, switches: Switches, *, started: float, now: datetime
-) -> Grant | None:
+def _claim(order: Order, switches: Switches, *, started: float, now: datetime) -> Grant | None:
     """Write claim, attempt and event in one statement; of many workers exactly one gets it."""
     claimed_from = order.updated_at
     mid = None
@@ -151,9 +149,7 @@ def _switches(order: Order) -> Switches:
                 "side": order.side,
             },
         )
-        mode, kill_active, kill_level, epoch, position, closing, bid, ask = (
-            cursor.fetchone()
-        )
+        mode, kill_active, kill_level, epoch, position, closing, bid, ask = cursor.fetchone()
     return Switches(
         SystemMode(mode),
         kill_active,

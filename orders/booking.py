@@ -39,9 +39,7 @@ class Folded:
     flat_held: Holding = Holding()
 
 
-def fold(
-    start: Folded, executions: Iterable[Execution], *, multiplier: Decimal
-) -> Folded:
+def fold(start: Folded, executions: Iterable[Execution], *, multiplier: Decimal) -> Folded:
     """Return the position after executions that are newer than all in it, in order."""
     folded = start
     for one in executions:

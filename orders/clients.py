@@ -57,9 +57,7 @@ class ApiKey(models.Model):
     def accepts(self, secret: str, *, now: datetime) -> bool:
         """Tell whether the secret is this key's and the key still counts."""
         ours = hmac.compare_digest(self.secret_hash, hash_secret(secret))
-        live = self.revoked_at is None and (
-            self.expires_at is None or now < self.expires_at
-        )
+        live = self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
         return ours and live
 
 

@@ -45,9 +45,7 @@ def save(order: Order, *, now: datetime, fields: tuple[str, ...] = ()) -> None:
     record_event(EventType.ORDER, data, account=account, at=now)
 
 
-def cancel_entries(
-    *, connection_id: int, strategy: str, instrument_id: int, now: datetime
-) -> None:
+def cancel_entries(*, connection_id: int, strategy: str, instrument_id: int, now: datetime) -> None:
     """Cancel a strategy's own working entries in an instrument, whose rows are locked."""
     working = Order.objects.open().filter(
         connection_id=connection_id,

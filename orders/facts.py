@@ -89,9 +89,7 @@ def situation(
         )
         row = cursor.fetchone()
     head, (limits, allowed, denied), tail = row[:12], row[12:15], row[15:]
-    *stored, mode, kill_active, kill_level, installation, bid, ask, last, quoted_at = (
-        head
-    )
+    *stored, mode, kill_active, kill_level, installation, bid, ask, last, quoted_at = head
     return Situation(
         *stored,
         SystemMode(mode),

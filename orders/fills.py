@@ -80,9 +80,7 @@ def book_in_transaction(
             _report_unknown(account, report, now=now)
             continue
         position = positions[order.strategy, order.instrument_id]
-        _apply(
-            order, position, report, known[order.instrument_id], now=now, answer=answer
-        )
+        _apply(order, position, report, known[order.instrument_id], now=now, answer=answer)
 
 
 def _apply(
@@ -116,9 +114,7 @@ def _apply(
     order.updated_at = now
     if fills:
         _fold_into(position, order, fills, now=now)
-    writing.write(
-        order, position, fills, realized_before=realized_before, answer=answer, now=now
-    )
+    writing.write(order, position, fills, realized_before=realized_before, answer=answer, now=now)
     known.update((fill.venue_trade_id, fill.side) for fill in fills)
     _name_at_venue(order, report)
     if order.filled_quantity > order.quantity:
@@ -175,13 +171,9 @@ def _advance(order: Order, report: OrderReport, *, now: datetime) -> None:
     order.venue_order_id = report.venue_order_id or order.venue_order_id
     order.submitted_at = order.submitted_at or order.claimed_at
     order.not_found_count, order.not_found_since = 0, None
-    order.poll_due_at = (
-        now if owes_fills(report, filled=order.filled_quantity) else None
-    )
+    order.poll_due_at = now if owes_fills(report, filled=order.filled_quantity) else None
     if was is OrderStatus.FAILED and order.status == OrderStatus.ACCEPTED:
-        logger.error(
-            "order %s was proved absent and is acknowledged: cancelling", order.pk
-        )
+        logger.error("order %s was proved absent and is acknowledged: cancelling", order.pk)
         order.pending_action, order.cancel_due_at = PendingAction.CANCEL.value, now
     if order.status != was and report.reason and order.status == report.status.value:
         order.status_reason = report.reason[:200]
@@ -190,9 +182,7 @@ def _advance(order: Order, report: OrderReport, *, now: datetime) -> None:
         order.cancel_due_at = order.due_at = None
 
 
-def _fold_into(
-    position: Position, order: Order, fills: Sequence[Fill], *, now: datetime
-) -> None:
+def _fold_into(position: Position, order: Order, fills: Sequence[Fill], *, now: datetime) -> None:
     """Fold new fills into a locked position; one that is older than the newest refolds it."""
     multiplier = order.instrument.multiplier
     folded = _folded(position)
@@ -249,9 +239,7 @@ def _execution(fill: Fill) -> Execution:
     return Execution(key, Side(fill.side), fill.quantity, fill.price, fill.commission)
 
 
-def _lock_positions(
-    orders: Sequence[Order], *, now: datetime
-) -> dict[tuple[str, int], Position]:
+def _lock_positions(orders: Sequence[Order], *, now: datetime) -> dict[tuple[str, int], Position]:
     """Lock the positions of these orders by id, making a missing one first."""
     positions: dict[tuple[str, int], Position] = {}
     keys = {(o.connection_id, o.strategy, o.instrument_id) for o in orders}
@@ -264,9 +252,7 @@ def _lock_positions(
             defaults={"updated_at": now},
         )
         ids.append(position.pk)
-    for position in Position.objects.filter(
-        pk__in=locks.rows(Position.objects.filter(pk__in=ids))
-    ):
+    for position in Position.objects.filter(pk__in=locks.rows(Position.objects.filter(pk__in=ids))):
         positions[position.strategy, position.instrument_id] = position
     return positions
 
@@ -285,9 +271,7 @@ def _known_trades(
         instrument_id__in={order.instrument_id for order in held},
         venue_trade_id__in=trades,
     )
-    for instrument_id, trade, side in booked.values_list(
-        "instrument_id", "venue_trade_id", "side"
-    ):
+    for instrument_id, trade, side in booked.values_list("instrument_id", "venue_trade_id", "side"):
         known[instrument_id].add((trade, side))
     return known
 
@@ -311,9 +295,7 @@ def _name_at_venue(order: Order, report: OrderReport) -> None:
 
 
 def _report_unknown(account: str, report: OrderReport, *, now: datetime) -> None:
-    logger.error(
-        "%s reports an order that is not ours: %s", account, report.client_order_id
-    )
+    logger.error("%s reports an order that is not ours: %s", account, report.client_order_id)
     data = {
         "account": account,
         "problem": "unknown_order",

@@ -88,9 +88,7 @@ class Outcome:
     order_id: int | None
 
 
-def submit_signal(
-    request: SignalRequest, *, client: ApiClient, now: datetime
-) -> Outcome:
+def submit_signal(request: SignalRequest, *, client: ApiClient, now: datetime) -> Outcome:
     """Record a signal, judge it, and queue its order for the venue.
 
     A repeated key returns the stored answer. Refusal is a value, not an exception.
@@ -114,9 +112,7 @@ def submit_signal(
             locks.rows(Order.objects.open().filter(reduce_only=False, **own))
         if request.reduces:
             locks.rows(Position.objects.filter(**own))
-        seen = facts.situation(
-            client_id=client.pk, key=request.signal_id, usage_id=usage_id, **own
-        )
+        seen = facts.situation(client_id=client.pk, key=request.signal_id, usage_id=usage_id, **own)
         body_hash = hashlib.sha256(_text(request.body).encode()).hexdigest()
         if seen.stored_hash is not None:
             outcome = _stored(seen, body_hash)
@@ -179,11 +175,7 @@ def _record(
             at=now,
         )
     )
-    if (
-        request.action is Action.EXIT
-        and verdict is not None
-        and _may_cancel_entries(verdict)
-    ):
+    if request.action is Action.EXIT and verdict is not None and _may_cancel_entries(verdict):
         cancel_entries(
             connection_id=signal.connection_id,
             strategy=request.strategy,
@@ -195,14 +187,12 @@ def _record(
 
 def _may_cancel_entries(verdict: Verdict) -> bool:
     """An EXIT cancels its strategy's entries, also where nothing is held yet to be closed."""
-    return verdict.approved or {
-        c.code for c in verdict.checks if c.status != "PASSED"
-    } == {"nothing_to_close"}
+    return verdict.approved or {c.code for c in verdict.checks if c.status != "PASSED"} == {
+        "nothing_to_close"
+    }
 
 
-def _facts(
-    request: SignalRequest, known: References, seen: Situation, *, now: datetime
-) -> Facts:
+def _facts(request: SignalRequest, known: References, seen: Situation, *, now: datetime) -> Facts:
     if request.action is Action.EXIT:
         side = Side.BUY if seen.position < 0 else Side.SELL
     else:
@@ -351,8 +341,7 @@ def _answer(
         "detail": "; ".join(f"{check.name}: {check.detail}" for check in failed),
         "code": "risk_refused",
         "errors": [
-            {"field": check.name, "code": check.code, "detail": check.detail}
-            for check in failed
+            {"field": check.name, "code": check.code, "detail": check.detail} for check in failed
         ],
     }
     return 422, json.dumps(problem | {"signal": body["signal"], "decision": decision})
@@ -374,9 +363,7 @@ def _events(
     written = [event_row(EventType.SIGNAL, data, account=request.account, at=now)]
     if order is not None:
         shown = order_json(order, **names)
-        written.append(
-            event_row(EventType.ORDER, shown, account=request.account, at=now)
-        )
+        written.append(event_row(EventType.ORDER, shown, account=request.account, at=now))
     return written
 
 

@@ -65,9 +65,7 @@ TRANSITIONS: Mapping[S, AbstractSet[S]] = {  # a status without a row is final
         S.FILLED,
     },  # proved absent, then acknowledged after all: alerted
 }
-TERMINAL: AbstractSet[S] = frozenset(
-    {S.FILLED, S.CANCELLED, S.REJECTED, S.EXPIRED, S.FAILED}
-)
+TERMINAL: AbstractSet[S] = frozenset({S.FILLED, S.CANCELLED, S.REJECTED, S.EXPIRED, S.FAILED})
 OPEN: AbstractSet[S] = frozenset(S) - TERMINAL
 AT_VENUE: AbstractSet[S] = frozenset({S.SUBMITTED, S.ACCEPTED, S.PARTIALLY_FILLED})
 

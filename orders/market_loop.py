@@ -11,11 +11,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from brokers import quotes
-from brokers.contract import BrokerError
+from brokers.contract import BrokerError, QuoteUpdate
 from brokers.instruments import decimal_text
 from brokers.models import BrokerConnection, Quote
 from brokers.paper.venue import match
-from brokers.quotes import QuoteUpdate
 from execution_site import bus, leases
 from execution_site.models import ProcessStatus
 from orders import monitoring
@@ -132,5 +131,7 @@ def _process(row: ProcessStatus, *, now: datetime) -> dict[str, Any]:
     return _frame("process", data, as_of=now)
 
 
-def _frame(type: str, data: dict[str, Any], *, as_of: datetime, account: str = "") -> dict[str, Any]:
+def _frame(
+    type: str, data: dict[str, Any], *, as_of: datetime, account: str = ""
+) -> dict[str, Any]:
     return {"type": type, "as_of": time_text(as_of), "account": account, "data": data}

@@ -159,9 +159,7 @@ class Order(models.Model):
             models.UniqueConstraint(
                 name="client_order_id_once", fields=["connection", "client_order_id"]
             ),
-            models.CheckConstraint(
-                name="order_quantity_positive", condition=Q(quantity__gt=0)
-            ),
+            models.CheckConstraint(name="order_quantity_positive", condition=Q(quantity__gt=0)),
             models.CheckConstraint(
                 name="order_filled_not_negative", condition=Q(filled_quantity__gte=0)
             ),
@@ -180,9 +178,7 @@ class Order(models.Model):
                 fields=["connection", "strategy", "instrument"],
                 condition=Q(status__in=sorted(OPEN)),
             ),
-            models.Index(
-                name="order_due", fields=["due_at"], condition=Q(status="PENDING")
-            ),
+            models.Index(name="order_due", fields=["due_at"], condition=Q(status="PENDING")),
             models.Index(
                 name="order_claimed",
                 fields=["claimed_at"],
@@ -241,9 +237,7 @@ class SubmissionAttempt(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                name="attempt_number_once", fields=["order", "number"]
-            )
+            models.UniqueConstraint(name="attempt_number_once", fields=["order", "number"])
         ]
 
     def __str__(self) -> str:
@@ -258,9 +252,7 @@ class VenueOrder(models.Model):
 
         PRIMARY = "PRIMARY"
 
-    order = models.ForeignKey(
-        Order, on_delete=models.PROTECT, related_name="venue_orders"
-    )
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="venue_orders")
     connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
     venue_order_id = models.CharField(max_length=64)
     client_order_id = models.CharField(max_length=64)
@@ -329,9 +321,7 @@ class Fill(models.Model):
 class StreamCursor(models.Model):
     """How far we have read a venue's reports."""
 
-    connection = models.OneToOneField(
-        BrokerConnection, on_delete=models.CASCADE, primary_key=True
-    )
+    connection = models.OneToOneField(BrokerConnection, on_delete=models.CASCADE, primary_key=True)
     cursor = models.CharField(max_length=128, blank=True)
     updated_at = models.DateTimeField()
 

@@ -43,9 +43,7 @@ def _count_not_found(order_id: int, *, now: datetime) -> None:
     """Count a definitive not-found; enough of them, over long enough, prove the order absent."""
     with transaction.atomic(durable=True):
         locks.rows(Order.objects.filter(pk=order_id))
-        order = Order.objects.select_related("connection", "instrument").get(
-            pk=order_id
-        )
+        order = Order.objects.select_related("connection", "instrument").get(pk=order_id)
         if order.status != OrderStatus.IN_DOUBT:
             return
         if order.claimed_at is None or now < counts_from(order):
@@ -66,9 +64,7 @@ def counts_from(order: Order) -> datetime:
     adapter = registry.adapter_for(order.connection.name)
     if order.claimed_at is None:
         raise ValueError(f"order {order.pk} was never claimed")
-    return order.claimed_at + timedelta(
-        seconds=authority.GRANT_SECONDS + adapter.timeout_seconds
-    )
+    return order.claimed_at + timedelta(seconds=authority.GRANT_SECONDS + adapter.timeout_seconds)
 
 
 def cancel(order_id: int, *, now: datetime) -> None:
@@ -82,9 +78,7 @@ def cancel(order_id: int, *, now: datetime) -> None:
     order = Order.objects.select_related("connection").get(pk=order_id)
     account = order.connection.name
     try:
-        report: OrderReport | None = registry.adapter_for(account).cancel(
-            order.client_order_id
-        )
+        report: OrderReport | None = registry.adapter_for(account).cancel(order.client_order_id)
     except BrokerError as e:  # it stays due
         logger.warning("cancel of order %s not answered: %s", order_id, e)
         return

@@ -26,9 +26,7 @@ def request_cancel(order_id: int, *, actor: str, now: datetime) -> Order:
     """
     with transaction.atomic(durable=True):
         locks.rows(Order.objects.filter(pk=order_id))
-        order = Order.objects.select_related("connection", "instrument").get(
-            pk=order_id
-        )
+        order = Order.objects.select_related("connection", "instrument").get(pk=order_id)
         if OrderStatus(order.status) not in OPEN:
             raise NotCancellable(f"the order is {order.status}")
         if order.pending_action != PendingAction.CANCEL:
@@ -58,9 +56,7 @@ def cancel_all(
             results.append({"order": order_id, "result": str(e)})
         else:
             done = order.status == OrderStatus.CANCELLED
-            results.append(
-                {"order": order_id, "result": "cancelled" if done else "requested"}
-            )
+            results.append({"order": order_id, "result": "cancelled" if done else "requested"})
     return results
 
 

@@ -36,9 +36,7 @@ def transmit(order_id: int, *, now: datetime) -> None:
     adapter = registry.adapter_for(grant.account)
     try:
         report = adapter.submit(grant)
-    except (
-        BrokerUnavailable
-    ) as e:  # nothing left this machine: due again later, or FAILED
+    except BrokerUnavailable as e:  # nothing left this machine: due again later, or FAILED
         return _record_unsent(grant, str(e), now=timezone.now())
     except OutcomeUnknown as e:  # it may be there: never resend, ask
         return _record_in_doubt(grant, str(e), now=timezone.now())
@@ -64,9 +62,7 @@ def _record_unsent(grant: Grant, reason: str, *, now: datetime) -> None:
             _fail(order, "retries_exhausted")
         else:
             order.status = advance(OrderStatus.SUBMITTING, OrderStatus.PENDING).value
-            order.due_at = now + timedelta(
-                seconds=BACKOFF_SECONDS[order.retry_count - 1]
-            )
+            order.due_at = now + timedelta(seconds=BACKOFF_SECONDS[order.retry_count - 1])
         entries.save(order, now=now, fields=("retry_count",))
 
 
@@ -135,6 +131,4 @@ def _close_attempt(grant: Grant, outcome: Outcome, detail: str) -> Order:
     SubmissionAttempt.objects.filter(pk=grant.attempt_id).update(
         outcome=outcome, detail=detail[:200], answered_at=timezone.now()
     )
-    return Order.objects.select_related("connection", "instrument").get(
-        pk=grant.order_id
-    )
+    return Order.objects.select_related("connection", "instrument").get(pk=grant.order_id)

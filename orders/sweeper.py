@@ -29,9 +29,7 @@ def _unsent(*, now: datetime) -> int:
 
 def _stuck(*, now: datetime) -> int:
     """A claim whose grant and timeout have run out has lost its sender: it may be there."""
-    claimed = Order.objects.filter(
-        status=OrderStatus.SUBMITTING, claimed_at__lt=now - OVERDUE
-    )
+    claimed = Order.objects.filter(status=OrderStatus.SUBMITTING, claimed_at__lt=now - OVERDUE)
     lost = [
         order.pk
         for order in claimed.select_related("connection")[:BATCH]
@@ -40,9 +38,7 @@ def _stuck(*, now: datetime) -> int:
     for order_id in lost:
         with transaction.atomic(durable=True):
             locks.rows(Order.objects.filter(pk=order_id))
-            order = Order.objects.select_related("connection", "instrument").get(
-                pk=order_id
-            )
+            order = Order.objects.select_related("connection", "instrument").get(pk=order_id)
             submission.mark_in_doubt(order, "the sender was lost", now=now)
     return len(lost)
 
@@ -56,12 +52,8 @@ def _to_ask(*, now: datetime) -> int:
 
 
 def _to_cancel(*, now: datetime) -> int:
-    due = Order.objects.filter(
-        cancel_due_at__lte=now, pending_action=PendingAction.CANCEL
-    )
-    waiting = list(
-        due.order_by("cancel_due_at")[:BATCH].values_list("pk", "connection__name")
-    )
+    due = Order.objects.filter(cancel_due_at__lte=now, pending_action=PendingAction.CANCEL)
+    waiting = list(due.order_by("cancel_due_at")[:BATCH].values_list("pk", "connection__name"))
     for order_id, account in waiting:
         hints.cancel(order_id, account)
     return len(waiting)

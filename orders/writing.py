@@ -180,16 +180,11 @@ def _order_params(order: Order) -> dict[str, Any]:
 
 
 def _position_params(position: Position) -> dict[str, Any]:
-    values = {
-        f"position_{column}": getattr(position, column) for column in _POSITION_COLUMNS
-    }
+    values = {f"position_{column}": getattr(position, column) for column in _POSITION_COLUMNS}
     return values | {"position_id": position.pk}
 
 
 def _fill_params(fills: Sequence[Fill]) -> dict[str, Any]:
-    params = {
-        f"fill_{column}": [getattr(fill, column) for fill in fills]
-        for column in _FILL_TYPES
-    }
+    params = {f"fill_{column}": [getattr(fill, column) for fill in fills] for column in _FILL_TYPES}
     params["fill_flags"] = [events.canonical(fill.flags) for fill in fills]
     return params

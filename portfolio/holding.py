@@ -26,11 +26,7 @@ class Holding:
     @property
     def average_price(self) -> Decimal | None:
         """Return cost per unit, or None where nothing is held."""
-        return (
-            quantize(CONTEXT.divide(self.cost, self.quantity))
-            if self.quantity
-            else None
-        )
+        return quantize(CONTEXT.divide(self.cost, self.quantity)) if self.quantity else None
 
 
 def quantize(value: Decimal) -> Decimal:
@@ -65,13 +61,9 @@ def apply_fill(
     if abs(closing) == abs(held.quantity):
         cost_closed = held.cost  # the whole: nothing may be left over from a division
     else:
-        cost_closed = quantize(
-            context.divide(context.multiply(held.cost, closing), held.quantity)
-        )
+        cost_closed = quantize(context.divide(context.multiply(held.cost, closing), held.quantity))
     gain = context.subtract(context.multiply(closing, price), cost_closed)
-    realized_pnl = quantize(
-        context.add(held.realized_pnl, context.multiply(gain, multiplier))
-    )
+    realized_pnl = quantize(context.add(held.realized_pnl, context.multiply(gain, multiplier)))
     if held.quantity * total > 0:  # reduced: what is left keeps its share of the cost
         cost = context.subtract(held.cost, cost_closed)
     else:  # flat, or flipped: what is over opens at the fill's price

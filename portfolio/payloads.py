@@ -35,9 +35,7 @@ def position_json(
         "quantity": decimal_text(held.quantity),
         "average_price": optional_text(held.average_price),
         "last_price": optional_text(mark),
-        "marked_at": None
-        if marked_at is None
-        else marked_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "marked_at": None if marked_at is None else marked_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "realized_pnl": decimal_text(held.realized_pnl),
         "unrealized_pnl": optional_text(pnl),
         "commission": decimal_text(held.commission),

@@ -111,9 +111,7 @@ class Facts:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
         """Return the facts that `as_json` wrote."""
-        return cls(
-            **{name: _READERS.get(name, _as_is)(v) for name, v in stored.items()}
-        )
+        return cls(**{name: _READERS.get(name, _as_is)(v) for name, v in stored.items()})
 
 
 def system_mode(f: Facts) -> Check:
@@ -129,26 +127,20 @@ def system_mode(f: Facts) -> Check:
 
 def kill_switch(f: Facts) -> Check:
     """Nothing passes HALTED; reduce-only passes REDUCE_ONLY."""
-    halted = f.kill_active and not (
-        f.kill_level is KillLevel.REDUCE_ONLY and f.reduce_only
-    )
+    halted = f.kill_active and not (f.kill_level is KillLevel.REDUCE_ONLY and f.reduce_only)
     state = f"engaged at {f.kill_level}" if f.kill_active else "released"
     return _check("kill_switch", not halted, f"the kill switch is {state}", value=state)
 
 
 def connection_enabled(f: Facts) -> Check:
     """The account's connection is switched on."""
-    detail = (
-        "the connection is on" if f.connection_enabled else "the connection is disabled"
-    )
+    detail = "the connection is on" if f.connection_enabled else "the connection is disabled"
     return _check("connection_enabled", f.connection_enabled, detail)
 
 
 def symbol_tradable(f: Facts) -> Check:
     """The instrument itself can be traded (an index cannot)."""
-    return _check(
-        "symbol_tradable", f.is_tradable, f"{f.symbol} tradable: {f.is_tradable}"
-    )
+    return _check("symbol_tradable", f.is_tradable, f"{f.symbol} tradable: {f.is_tradable}")
 
 
 def symbol_allowed(f: Facts) -> Check | None:
@@ -156,9 +148,7 @@ def symbol_allowed(f: Facts) -> Check | None:
     if f.reduce_only:
         return None
     if f.symbol in f.denied:
-        return _check(
-            "symbol_allowed", False, f"{f.symbol} is on a deny list", value=f.symbol
-        )
+        return _check("symbol_allowed", False, f"{f.symbol} is on a deny list", value=f.symbol)
     listed = all(f.symbol in names for names in f.allowed)
     detail = "is allowed" if listed else "is not on an allow list that applies"
     return _check("symbol_allowed", listed, f"{f.symbol} {detail}", value=f.symbol)
@@ -175,9 +165,7 @@ def signal_age(f: Facts) -> Check:
             limit=f.valid_until.isoformat(),
         )
     if f.generated_at is None:
-        return _check(
-            "signal_age", True, "the signal does not say when it was generated"
-        )
+        return _check("signal_age", True, "the signal does not say when it was generated")
     age = _seconds(f.now, f.generated_at)
     ok = -FUTURE_TOLERANCE_SECONDS <= age <= f.max_signal_age
     return _check(
@@ -194,21 +182,15 @@ def market_data_present(f: Facts) -> Check:
     price = f.ask if f.side is Side.BUY else f.bid
     known = price if price is not None else f.last
     if known is None:
-        return _unknown(
-            "market_data_present", f"no price for {f.symbol}", code="ltp_missing"
-        )
-    return _check(
-        "market_data_present", True, "a price is known", value=decimal_text(known)
-    )
+        return _unknown("market_data_present", f"no price for {f.symbol}", code="ltp_missing")
+    return _check("market_data_present", True, "a price is known", value=decimal_text(known))
 
 
 def quote_fresh(f: Facts) -> Check:
     """The quote is no older than the limit."""
     limit = decimal_text(f.max_quote_age)
     if f.quoted_at is None:
-        return _unknown(
-            "quote_fresh", f"no quote for {f.symbol}", limit=limit, code="quote_stale"
-        )
+        return _unknown("quote_fresh", f"no quote for {f.symbol}", limit=limit, code="quote_stale")
     age = _seconds(f.now, f.quoted_at)
     return _check(
         "quote_fresh",
@@ -274,9 +256,7 @@ def reduce_only(f: Facts) -> Check | None:
     if not f.reduce_only:
         return None
     if f.closable is None:
-        return _unknown(
-            "reduce_only", "the strategy's position is unknown", code="reduce_only"
-        )
+        return _unknown("reduce_only", "the strategy's position is unknown", code="reduce_only")
     return _check(
         "reduce_only",
         0 < f.quantity <= f.closable,
@@ -327,9 +307,7 @@ def _unknown(name: str, detail: str, *, code: str, limit: str | None = None) -> 
 
 def _seconds(later: datetime, earlier: datetime) -> Decimal:
     elapsed = later - earlier
-    micros = (
-        elapsed.days * 86_400 + elapsed.seconds
-    ) * 1_000_000 + elapsed.microseconds
+    micros = (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
     return Decimal(micros) / 1_000_000
 
 

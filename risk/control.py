@@ -30,9 +30,7 @@ class ClockTime(Now):
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         """Spell it in SQL."""
-        return self.as_sql(
-            compiler, connection, template="CLOCK_TIMESTAMP()", **context
-        )
+        return self.as_sql(compiler, connection, template="CLOCK_TIMESTAMP()", **context)
 
 
 class Unsupported(Exception):
@@ -64,9 +62,7 @@ def control_json(control: SystemControl) -> dict[str, Any]:
     }
 
 
-def set_system_mode(
-    mode: SystemMode, *, actor: str, reason: str, now: datetime
-) -> None:
+def set_system_mode(mode: SystemMode, *, actor: str, reason: str, now: datetime) -> None:
     """Set the system mode, recording who changed it and why in the same transaction.
 
     :raises Unsupported: SUPERVISED, which needs approvals
@@ -123,14 +119,10 @@ def _change(
         control.epoch += 1
         control.save()
         if engages:  # the database's clock, the one that also stamps every attempt
-            SystemControl.objects.filter(pk=1).update(
-                engaged_at=ClockTime(), drained_at=None
-            )
+            SystemControl.objects.filter(pk=1).update(engaged_at=ClockTime(), drained_at=None)
             control.refresh_from_db()
         after = control_json(control)
-        audit.record(
-            action, actor=actor, reason=reason, at=now, before=before, after=after
-        )
+        audit.record(action, actor=actor, reason=reason, at=now, before=before, after=after)
         data = {**after, "actor": actor, "reason": reason.strip()}
         record_event(EventType.SYSTEM, data, at=now)
     _drain(control.epoch, engages=engages)

@@ -42,6 +42,4 @@ def judge(facts: Facts) -> Verdict:
     """Run every check. One that failed, or could not be evaluated, refuses."""
     checks = tuple(run_checks(facts))
     passed = all(check.status is CheckStatus.PASSED for check in checks)
-    return Verdict(
-        DecisionStatus.APPROVED if passed else DecisionStatus.REFUSED, checks
-    )
+    return Verdict(DecisionStatus.APPROVED if passed else DecisionStatus.REFUSED, checks)

@@ -12,9 +12,7 @@ from typing import Any
 
 from django.db import connection, models
 
-SENDERS = (
-    7_316_001  # whoever grants a send holds it shared; a kill drains them by taking it
-)
+SENDERS = 7_316_001  # whoever grants a send holds it shared; a kill drains them by taking it
 
 
 def senders_shared() -> None:
@@ -30,9 +28,7 @@ def senders_exclusive(*, timeout: timedelta) -> None:
     """
     with connection.cursor() as cursor:
         milliseconds = int(timeout.total_seconds() * 1000)
-        cursor.execute(
-            "SELECT set_config('lock_timeout', %s, true)", [f"{milliseconds}ms"]
-        )
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{milliseconds}ms"])
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SENDERS])
 
 

@@ -22,9 +22,7 @@ class SystemControl(models.Model):
     was granted under.
     """
 
-    mode = models.CharField(
-        max_length=16, choices=_choices(SystemMode), default=SystemMode.GUIDE
-    )
+    mode = models.CharField(max_length=16, choices=_choices(SystemMode), default=SystemMode.GUIDE)
     kill_active = models.BooleanField(default=False)
     kill_level = models.CharField(
         max_length=16, choices=_choices(KillLevel), default=KillLevel.HALTED
@@ -38,9 +36,7 @@ class SystemControl(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        constraints = [
-            models.CheckConstraint(name="system_control_one_row", condition=Q(pk=1))
-        ]
+        constraints = [models.CheckConstraint(name="system_control_one_row", condition=Q(pk=1))]
         permissions = [
             ("change_mode", "Can change the system mode"),
             ("engage_kill", "Can engage and release the kill switch"),
@@ -65,9 +61,7 @@ class RiskLimit(models.Model):
             models.UniqueConstraint(
                 name="limit_once", fields=["connection", "metric"], nulls_distinct=False
             ),
-            models.CheckConstraint(
-                name="limit_not_negative", condition=Q(value__gte=0)
-            ),
+            models.CheckConstraint(name="limit_not_negative", condition=Q(value__gte=0)),
         ]
 
     def __str__(self) -> str:

@@ -64,9 +64,7 @@ def test_the_multiplier_scales_pnl_and_not_cost():
 
 
 def test_commission_adds_up_beside_realized_pnl():
-    held = after(
-        after(Holding(), BUY, 1, 100, commission="0.1"), SELL, 1, 100, commission="0.2"
-    )
+    held = after(after(Holding(), BUY, 1, 100, commission="0.1"), SELL, 1, 100, commission="0.2")
 
     assert (held.realized_pnl, held.commission) == (0, Decimal("0.3"))
 
@@ -75,10 +73,7 @@ def test_unrealized_pnl_is_what_closing_at_the_mark_would_add():
     held = holding(-3, 100)
 
     closed = after(held, BUY, 3, 90, multiplier=10)
-    assert (
-        unrealized_pnl(held, mark=Decimal(90), multiplier=Decimal(10))
-        == closed.realized_pnl
-    )
+    assert unrealized_pnl(held, mark=Decimal(90), multiplier=Decimal(10)) == closed.realized_pnl
 
 
 quantities = st.decimals("0.0001", "100000", places=4)
@@ -95,9 +90,7 @@ def test_flat_means_no_cost_and_pnl_is_cash(history):
         cash -= quantity * price * side.sign
 
     assert held.quantity == sum((q * s.sign for s, q, _ in history), Decimal(0))
-    assert abs((held.realized_pnl - held.cost) - cash) <= len(history) * Decimal(
-        "1E-10"
-    )
+    assert abs((held.realized_pnl - held.cost) - cash) <= len(history) * Decimal("1E-10")
     if not held.quantity:
         assert held.cost == 0
 

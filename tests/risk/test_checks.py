@@ -141,18 +141,14 @@ def test_verdicts(_case, change, codes):
 
 
 def test_every_check_that_applies_is_kept_not_only_the_first_that_failed():
-    facts = replace(
-        FINE, mode=SystemMode.GUIDE, kill_active=True, quantity=Decimal(1500)
-    )
+    facts = replace(FINE, mode=SystemMode.GUIDE, kill_active=True, quantity=Decimal(1500))
 
     assert failing(facts) == {"system_mode", "kill_switch", "quantity_not_in_lots"}
     assert len(judge(facts).checks) > len(failing(facts))
 
 
 def test_stored_facts_make_the_same_verdict_again():
-    facts = replace(
-        FINE, denied=("X",), allowed=(("EURUSD",),), limit_price=Decimal("1.10001")
-    )
+    facts = replace(FINE, denied=("X",), allowed=(("EURUSD",),), limit_price=Decimal("1.10001"))
 
     again = Facts.from_json(facts.as_json())
     assert again == facts

@@ -23,9 +23,7 @@ logger = logging.getLogger(__name__)
 class Command(BaseCommand):
     """Feeds quotes in, matches paper orders, follows the venues, pushes latest values."""
 
-    help = (
-        "Run the market loop. FEED chooses where quotes come from: synthetic or none."
-    )
+    help = "Run the market loop. FEED chooses where quotes come from: synthetic or none."
 
     def handle(self, *_: Any, **__: Any) -> None:
         """Run until told to stop; a database that is away is waited for."""

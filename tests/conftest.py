@@ -1,0 +1,133 @@
+"""Fixtures: a database of its own for each test, real Valkey, a cast of three, a market."""
+
+import itertools
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import psycopg
+import pytest
+import redis
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connections
+
+from brokers import quotes, registry
+from brokers.contract import QuoteUpdate
+from brokers.models import BrokerConnection, Instrument
+from orders.clients import ApiClient, issue_key
+from risk.checks import SystemMode
+from risk.models import SystemControl
+
+_numbers = itertools.count(1)
+
+
+def _server():
+    """Connect outside every test's database."""
+    return psycopg.connect(settings.DATABASE_URL.rsplit("/", 1)[0] + "/postgres", autocommit=True)
+
+
+def _use(name):
+    """Point both connections at a database."""
+    for alias in ("default", "paper"):
+        connections[alias].close()
+        connections[alias].settings_dict["NAME"] = name
+
+
+@pytest.fixture(scope="session")
+def template(django_db_blocker):
+    """Migrate one database, to be cloned by every test that needs one."""
+    with django_db_blocker.unblock():
+        name = connections["default"].settings_dict["NAME"]
+        call_command("migrate", "--noinput", "--verbosity=0")
+        _use(name)
+    return name
+
+
+@pytest.fixture
+def db(template, django_db_blocker):
+    """A database of this test's own: real commits, real hooks after them, two connections."""
+    name = f"test_{next(_numbers)}"
+    with _server() as server:
+        server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    with django_db_blocker.unblock():
+        _use(name)
+        registry._adapters.clear()
+        yield name
+        _use(template)
+    with _server() as server:
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def valkey():
+    """An empty Valkey."""
+    client = redis.Redis.from_url(settings.REDIS_URL)
+    client.flushall()
+    return client
+
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def account(db):
+    """A paper account in AUTONOMOUS mode, with a currency pair and a share."""
+    SystemControl.objects.filter(pk=1).update(mode=SystemMode.AUTONOMOUS)
+    for symbol, currency, tick, lot in (
+        ("EURUSD", "USD", "0.00001", 1000),
+        ("AAPL", "USD", "0.01", 1),
+    ):
+        Instrument.objects.create(
+            symbol=symbol,
+            kind="FX" if symbol == "EURUSD" else "EQUITY",
+            currency=currency,
+            tick_size=Decimal(tick),
+            lot_size=lot,
+            pip_size=Decimal("0.0001") if symbol == "EURUSD" else None,
+        )
+    return BrokerConnection.objects.create(
+        name="paper",
+        broker="paper",
+        environment="paper",
+        settings={"slippage_basis_points": "0", "commission_basis_points": "1"},
+    )
+
+
+@pytest.fixture
+def trader(account):
+    """An API client that may trade on the account."""
+    client = ApiClient.objects.create(name="trader")
+    client.accounts.add(account)
+    return client
+
+
+@pytest.fixture
+def trader_key(trader):
+    """The trader's key, as it goes into the Authorization header."""
+    return "Api-Key " + issue_key(trader, scopes=["read", "trade"])[1]
+
+
+@pytest.fixture
+def risk_manager(db):
+    """A superuser."""
+    return User.objects.create_superuser("rita", password="rita-password")
+
+
+@pytest.fixture
+def outsider_key(db):
+    """The key of a client without any account."""
+    client = ApiClient.objects.create(name="outsider")
+    return "Api-Key " + issue_key(client, scopes=["read", "trade"])[1]
+
+
+@pytest.fixture
+def quote(account):
+    """Store a quote: `quote("AAPL", bid=99, ask=101, bid_size=5)`."""
+
+    def put(symbol, *, at=None, **values):
+        at = at or datetime.now(UTC)
+        decimals = {name: Decimal(str(v)) for name, v in values.items()}
+        quotes.store([QuoteUpdate(symbol=symbol, as_of=at, **decimals)], now=at)
+
+    return put
