@@ -1,0 +1,47 @@
+"""One port: sockets by Channels, everything else by Django's WSGI application on threads."""
+
+import os
+from typing import Any
+
+from a2wsgi import WSGIMiddleware
+from channels.auth import AuthMiddlewareStack
+from channels.routing import URLRouter
+from django.core.wsgi import get_wsgi_application
+from django.urls import path
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "execution_site.settings")
+wsgi = get_wsgi_application()
+
+from execution_site.consumers import StreamConsumer  # noqa: E402 Django must be set up first
+from execution_site.hub import hub  # noqa: E402
+from execution_site.waiting import HttpFront  # noqa: E402
+
+THREADS, URGENT_THREADS = 8, 4
+
+http = HttpFront(
+    WSGIMiddleware(wsgi, workers=THREADS), WSGIMiddleware(wsgi, workers=URGENT_THREADS), hub
+)
+websocket = AuthMiddlewareStack(URLRouter([path("ws/stream", StreamConsumer.as_asgi())]))
+
+
+async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Route a connection by its kind."""
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+    elif scope["type"] == "websocket":
+        await websocket(scope, receive, send)
+    else:
+        await http(scope, receive, send)
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    """Run the hub for as long as the process serves."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await hub.start()
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await hub.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

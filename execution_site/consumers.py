@@ -1,0 +1,182 @@
+"""`/ws/stream`: one client's events, in order and without gaps. It listens to nothing said to it."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.http.request import validate_host
+
+from execution_site import hub as stream
+from execution_site.hub import Sealed, Subscriber, hub
+from orders import authentication, selectors
+from orders.authentication import AuthenticationFailed, Principal
+
+HEARTBEAT_SECONDS = 1.0
+RECHECK_SECONDS = 60.0
+MESSAGE_BYTES = 4096
+BAD_REQUEST, FORBIDDEN, TOO_LARGE, OVERFLOWED = 4400, 4403, 4413, 4408
+
+
+class StreamConsumer(AsyncWebsocketConsumer):
+    """Sends a snapshot or what was missed, then every event as it is sealed."""
+
+    subscriber: Subscriber | None = None
+    pump: "asyncio.Task[None] | None" = None
+
+    async def connect(self) -> None:
+        """Admit the client; subscribe before reading, so that nothing falls between."""
+        principal = await hub.read(_principal, self.scope)
+        if principal is None:
+            await self.close(FORBIDDEN)
+            return
+        after = _after(self.scope)
+        await self.accept()
+        if isinstance(after, str):
+            await self.close(BAD_REQUEST)
+            return
+        self.principal: Principal = principal
+        loop = asyncio.get_running_loop()
+        self.subscriber = Subscriber(
+            frozenset(principal.accounts),
+            principal.is_staff,
+            on_overflow=lambda: loop.create_task(self._leave(OVERFLOWED)) and None,
+        )
+        hub.subscribe(self.subscriber)
+        self.pump = asyncio.create_task(self._run(after))
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Ignore what is said; end a client that says too much."""
+        if len(text_data or "") + len(bytes_data or b"") > MESSAGE_BYTES:
+            await self._leave(TOO_LARGE)
+
+    async def disconnect(self, code: int) -> None:
+        """Forget the client."""
+        if self.subscriber is not None:
+            hub.unsubscribe(self.subscriber)
+        if self.pump is not None and self.pump is not asyncio.current_task():
+            self.pump.cancel()
+
+    async def _leave(self, code: int) -> None:
+        if self.pump is not None:
+            self.pump.cancel()
+        await self.close(code)
+
+    async def _run(self, after: int | None) -> None:
+        """Bring the client up to date, then forward; a heartbeat each second shows the last seq."""
+        last = await self._catch_up(after)
+        loop = asyncio.get_running_loop()
+        beat = loop.time()
+        recheck = beat + RECHECK_SECONDS
+        pushed = beat
+        subscriber = self.subscriber
+        if subscriber is None:
+            return
+        while True:
+            try:
+                event = await asyncio.wait_for(subscriber.queue.get(), stream.LATEST_SECONDS)
+                last = await self._forward(event, last)
+                while not subscriber.queue.empty():
+                    last = await self._forward(subscriber.queue.get_nowait(), last)
+            except TimeoutError:
+                pass
+            now = loop.time()
+            if now - pushed >= stream.LATEST_SECONDS and subscriber.latest:
+                pushed = now
+                values, subscriber.latest = subscriber.latest, {}
+                for frame in values.values():
+                    await self.send(json.dumps(frame))
+            if now - beat >= HEARTBEAT_SECONDS:
+                beat = now
+                await self.send(
+                    json.dumps({"type": "heartbeat", "seq": last, "at": _now().isoformat()})
+                )
+            if now >= recheck:
+                recheck = now + RECHECK_SECONDS
+                await self._recheck()
+
+    async def _forward(self, event: Sealed, last: int) -> int:
+        if event.seq <= last:
+            return last  # the client has it already
+        await self.send(event.text(last))
+        return event.seq
+
+    async def _catch_up(self, after: int | None) -> int:
+        """Send a snapshot, or every event since `after`; return the last seq sent."""
+        if after is not None and await hub.read(_resumable, after):
+            return await self._replay(after)
+        if after is not None:
+            await self.send(json.dumps({"type": "resync"}))
+        accounts = sorted(self.principal.accounts)
+        seq, data = await hub.read(stream.snapshot_with_seq, selectors.snapshot, accounts)
+        await self.send(json.dumps({"type": "snapshot", "seq": seq, "data": data}))
+        return int(seq)
+
+    async def _replay(self, after: int) -> int:
+        last = cursor = after
+        subscriber = self.subscriber
+        while subscriber and (events := await hub.read(stream.events_after, cursor)):
+            for event in events:
+                cursor = event.seq
+                if subscriber.sees(event.type, event.account):
+                    last = await self._forward(event, last)
+        return last
+
+    async def _recheck(self) -> None:
+        principal = await hub.read(_principal, self.scope)
+        if principal is None or principal.accounts != self.principal.accounts:
+            await self.close(FORBIDDEN)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _resumable(after: int) -> bool:
+    return stream.resumable(after, now=_now())
+
+
+def _after(scope: dict[str, Any]) -> int | str | None:
+    """Return the client's `after`, None without one, or the text that is no number."""
+    values = parse_qs(scope["query_string"].decode()).get("after")
+    if not values:
+        return None
+    return int(values[0]) if values[0].isascii() and values[0].isdigit() else values[0]
+
+
+def _principal(scope: dict[str, Any]) -> Principal | None:
+    """Return who connects: an API key's client, or the session's user from our own pages."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    if key := headers.get(b"authorization"):
+        address = (scope.get("client") or ("", 0))[0]
+        try:
+            return authentication.principal_for_key(key.decode("latin1"), address, now=_now())
+        except AuthenticationFailed:
+            return None
+    user = scope.get("user")
+    if user is None or not user.is_authenticated or not _our_origin(headers):
+        return None
+    user.refresh_from_db()
+    return authentication.principal_for_user(user) if user.is_active else None
+
+
+def _our_origin(headers: dict[bytes, bytes]) -> bool:
+    origin = headers.get(b"origin", b"").decode("latin1")
+    if origin in settings.CSRF_TRUSTED_ORIGINS:
+        return True
+    parts = urlsplit(origin)
+    try:
+        named = parts.hostname is not None and validate_host(parts.hostname, _hosts())
+    except DisallowedHost:
+        return False
+    return named and parts.netloc == headers.get(b"host", b"").decode("latin1")
+
+
+def _hosts() -> list[str]:
+    return list(settings.ALLOWED_HOSTS)
+
+

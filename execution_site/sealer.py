@@ -1,0 +1,212 @@
+"""The sealer: numbers, chains and publishes committed events. One copy works, under its lease.
+
+Ids are drawn before commits, so a small id can appear after a greater one. What has not been seen
+below the greatest sealed id is kept as a gap and looked for until no transaction that could fill it
+can still be open (settings end a transaction after 20 s).
+"""
+
+import json
+import logging
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.db import connection, transaction
+
+from execution_site import bus, chain, leases
+from execution_site.events import Seal, canonical
+
+LEASE = "sealer"
+LEASE_TTL = timedelta(seconds=3)
+BATCH = 500
+GAP_SECONDS = 30.0
+IDLE_SECONDS = 0.2
+STANDBY_SECONDS = 0.5
+ANCHOR_SECONDS = 1.0
+MESSAGE_BYTES = 256 * 1024
+GAPS_AT_START = 10_000
+
+logger = logging.getLogger(__name__)
+
+
+class Sealer:
+    """Seals what is committed, in id order."""
+
+    def __init__(self, *, holder: str) -> None:
+        self.holder = holder
+        self._epoch: int | None = None
+        self._last_event = 0
+        self._gaps: dict[int, float] = {}
+        self._head = 0
+        self._hash = chain.GENESIS
+        self._anchored = 0
+        self._anchored_at = 0.0
+
+    def step(self) -> int | None:
+        """Seal one batch and return its size; None while another copy holds the lease.
+
+        :raises leases.LeaseLost: another copy has taken over; nothing was written
+        """
+        epoch = leases.acquire(LEASE, self.holder, ttl=LEASE_TTL)
+        if epoch is None:
+            self._epoch = None
+            return None
+        if epoch != self._epoch:
+            self._take_over(epoch)
+        rows = self._unsealed()
+        if rows:
+            frames = self._seal(rows, epoch)
+            self._publish(frames)
+        self._anchor()
+        return len(rows)
+
+    def _take_over(self, epoch: int) -> None:
+        """Find where the chain stands, and every event that is not in it."""
+        head = Seal.objects.order_by("-seq").first()
+        self._head, self._hash = (head.seq, head.hash) if head else (0, chain.GENESIS)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT coalesce(max(event_id), 0) FROM execution_site_seal")
+            self._last_event = cursor.fetchone()[0]
+            cursor.execute(_MISSING, {"last": self._last_event, "reach": GAPS_AT_START})
+            noticed = time.monotonic()
+            self._gaps = {row[0]: noticed for row in cursor.fetchall()}
+        self._epoch, self._anchored = epoch, self._head
+        logger.info("sealing from %s under epoch %s", self._head, epoch)
+
+    def _unsealed(self) -> list[tuple[Any, ...]]:
+        now = time.monotonic()
+        self._gaps = {i: since for i, since in self._gaps.items() if now - since < GAP_SECONDS}
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _UNSEALED, {"last": self._last_event, "gaps": list(self._gaps), "batch": BATCH}
+            )
+            return list(cursor.fetchall())
+
+    def _seal(self, rows: list[tuple[Any, ...]], epoch: int) -> list[dict[str, Any]]:
+        """Write the seals of a batch in one transaction that holds the lease."""
+        sealed_at = datetime.now(UTC)
+        seals, frames = [], []
+        head, previous = self._head, self._hash
+        for event_id, kind, account, data, at, mac in rows:
+            head += 1
+            linked = chain.link(
+                previous,
+                seq=head,
+                event_id=event_id,
+                type=kind,
+                account=account,
+                at=microseconds(at),
+                data=canonical(data),
+                mac=mac,
+            )
+            seals.append(Seal(head, event_id, previous, linked, sealed_at))
+            frames.append({"seq": head, "type": kind, "account": account, "at": at, "data": data})
+            previous = linked
+        with transaction.atomic(durable=True):
+            leases.fence(LEASE, epoch)
+            Seal.objects.bulk_create(seals)
+        self._head, self._hash = head, previous
+        self._note(seal.event_id for seal in seals)
+        return frames
+
+    def _note(self, sealed: Any) -> None:
+        """Remember the ids below the greatest that have not been seen."""
+        noticed = time.monotonic()
+        for event_id in sealed:
+            if event_id > self._last_event:
+                self._gaps.update(dict.fromkeys(range(self._last_event + 1, event_id), noticed))
+                self._last_event = event_id
+            else:
+                self._gaps.pop(event_id, None)
+
+    def _publish(self, frames: list[dict[str, Any]]) -> None:
+        """Tell the web processes; a batch too large for a message is read from the table."""
+        ends = {"from": frames[0]["seq"], "to": frames[-1]["seq"]}
+        message = json.dumps(ends | {"events": frames}, default=_spell)
+        if len(message) > MESSAGE_BYTES:
+            message = json.dumps(ends)
+        bus.publish(bus.STREAM, message)
+
+    def _anchor(self) -> None:
+        """Note the head outside the database, at most once a second."""
+        now = time.monotonic()
+        if self._head == self._anchored or now - self._anchored_at < ANCHOR_SECONDS:
+            return
+        line = {"seq": self._head, "hash": self._hash, "at": datetime.now(UTC).isoformat()}
+        opened = os.open(anchor_path(), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        with os.fdopen(opened, "w") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._anchored, self._anchored_at = self._head, now
+
+    def stop(self) -> None:
+        """Anchor the head and give the lease back."""
+        self._anchored_at = 0.0
+        if self._epoch is not None:
+            self._anchor()
+            leases.release(LEASE, self.holder)
+
+
+def run(sealer: Sealer) -> None:
+    """Seal for ever; the bell shortens the wait, its silence does no harm."""
+    bell = _Bell()
+    while True:
+        sealed = sealer.step()
+        if sealed is None:
+            time.sleep(STANDBY_SECONDS)
+        elif sealed < BATCH:
+            bell.wait(IDLE_SECONDS)
+
+
+class _Bell:
+    """Waits for a wake-up; without Redis it is a plain pause."""
+
+    def __init__(self) -> None:
+        self._subscription: Any = None
+
+    def wait(self, seconds: float) -> None:
+        try:
+            if self._subscription is None:
+                self._subscription = bus.client(timeout=1.0).pubsub(ignore_subscribe_messages=True)
+                self._subscription.subscribe(bus.SEALER)
+            self._subscription.get_message(timeout=seconds)
+            while self._subscription.get_message(timeout=0) is not None:
+                pass  # one round seals them all
+        except (redis.RedisError, OSError):
+            self._subscription = None
+            time.sleep(seconds / 4)
+
+
+def anchor_path() -> Path:
+    """Return the file of anchors, outside the database."""
+    return Path(settings.DATA_DIR) / "audit-anchor.jsonl"
+
+
+def microseconds(at: datetime) -> int:
+    """Return an instant as whole microseconds since the epoch."""
+    elapsed = at - datetime(1970, 1, 1, tzinfo=UTC)
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
+
+
+def _spell(value: datetime) -> str:
+    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+_UNSEALED = """
+SELECT id, type, account, data::text::json, at, mac FROM execution_site_event e
+WHERE (id > %(last)s OR id = ANY(%(gaps)s))
+  AND NOT EXISTS (SELECT 1 FROM execution_site_seal s WHERE s.event_id = e.id)
+ORDER BY id LIMIT %(batch)s
+"""
+_MISSING = """
+SELECT g FROM generate_series(greatest(%(last)s - %(reach)s, 1), %(last)s) AS g
+WHERE NOT EXISTS (SELECT 1 FROM execution_site_seal s WHERE s.event_id = g)
+UNION
+SELECT e.id FROM execution_site_event e WHERE e.id <= %(last)s
+  AND NOT EXISTS (SELECT 1 FROM execution_site_seal s WHERE s.event_id = e.id)
+"""
