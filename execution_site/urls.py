@@ -1,6 +1,49 @@
 """The map of the site."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from brokers import api as brokers
+from execution_site import health
+from orders.api import orders, signals, system
+from portfolio import api as portfolio
+from risk import api as risk
+
+api = [
+    path("signals", signals.SignalList.as_view()),
+    path("signals/<int:pk>", signals.SignalDetail.as_view()),
+    path("orders", orders.OrderList.as_view()),
+    path("orders/cancel-all", orders.OrderCancelAll.as_view()),
+    path("orders/<int:pk>", orders.OrderDetail.as_view()),
+    path("orders/<int:pk>/cancel", orders.OrderCancel.as_view()),
+    path("fills", orders.FillList.as_view()),
+    path("executions", orders.ExecutionList.as_view()),
+    path("executions/<int:pk>", orders.ExecutionDetail.as_view()),
+    path("positions", portfolio.PositionList.as_view()),
+    path("positions/<int:pk>", portfolio.PositionDetail.as_view()),
+    path("pnl", portfolio.Pnl.as_view()),
+    path("limits", risk.LimitList.as_view()),
+    path("instruments", brokers.InstrumentList.as_view()),
+    path("instruments/<str:symbol>", brokers.InstrumentDetail.as_view()),
+    path("quotes/<str:symbol>", brokers.QuoteDetail.as_view()),
+    path("system", system.System.as_view()),
+    path("system/kill-switch", system.KillSwitch.as_view()),
+    path("system/mode", system.Mode.as_view()),
+    path("health", health.Health.as_view()),
+    path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="api-docs"),
+]
+
+urlpatterns = [
+    path("healthz", health.alive),
+    path("readyz", health.ready),
+    path("api/v1/", include(api)),
+    path("admin/", admin.site.urls),
+    path("", include("execution_site.dashboard.urls")),
+]
+
+handler400 = "execution_site.http.bad_request"
+handler403 = "execution_site.http.forbidden"
+handler404 = "execution_site.http.page_not_found"
+handler500 = "execution_site.http.server_error"

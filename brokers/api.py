@@ -1,0 +1,63 @@
+"""Instruments and quotes."""
+
+from typing import Any
+
+from django.db.models import Q
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from brokers.instruments import decimal_text, optional_text
+from brokers.models import Instrument, Quote
+from brokers.quotes import quote_json
+from execution_site.listing import answer_list
+
+
+class InstrumentList(APIView):
+    """Instruments."""
+
+    @extend_schema(operation_id="list_instruments", responses={200: dict})
+    def get(self, request: Request) -> Response:
+        """List instruments; `search` looks in symbol and description."""
+        rows = Instrument.objects.all()
+        search = request.query_params.get("search", "").replace("\x00", "")
+        if search:
+            rows = rows.filter(Q(symbol__icontains=search) | Q(description__icontains=search))
+        return answer_list(request, rows, {"kind": "kind"}, describe, also=frozenset({"search"}))
+
+
+class InstrumentDetail(APIView):
+    """One instrument."""
+
+    @extend_schema(operation_id="get_instrument", responses={200: dict, 404: dict})
+    def get(self, request: Request, symbol: str) -> Response:
+        """Return an instrument."""
+        return Response(describe(get_object_or_404(Instrument, symbol=symbol)))
+
+
+class QuoteDetail(APIView):
+    """One quote."""
+
+    @extend_schema(operation_id="get_quote", responses={200: dict, 404: dict})
+    def get(self, request: Request, symbol: str) -> Response:
+        """Return the latest quote of an instrument."""
+        quote = get_object_or_404(Quote, instrument__symbol=symbol)
+        return Response(quote_json(quote, symbol))
+
+
+def describe(instrument: Instrument) -> dict[str, Any]:
+    """Return an instrument as clients see it."""
+    return {
+        "symbol": instrument.symbol,
+        "kind": instrument.kind,
+        "description": instrument.description,
+        "exchange": instrument.exchange,
+        "currency": instrument.currency,
+        "multiplier": decimal_text(instrument.multiplier),
+        "tick_size": decimal_text(instrument.tick_size),
+        "lot_size": decimal_text(instrument.lot_size),
+        "pip_size": optional_text(instrument.pip_size),
+        "is_tradable": instrument.is_tradable,
+    }

@@ -1,0 +1,132 @@
+"""POST and GET /signals."""
+
+from collections.abc import Mapping
+
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from execution_site.http import CONTENT_TYPE, Problem
+from execution_site.listing import answer_list
+from orders import intake, selectors
+from orders.authentication import Principal
+from orders.clients import Scope
+from orders.intake import IdempotencyConflict, InvalidSignal, Outcome, SignalRequest
+from orders.models import Action
+from orders.serializers import SignalInput
+
+FILTERS = {
+    "account": "connection__name",
+    "strategy": "strategy",
+    "symbol": "instrument__symbol",
+    "status": "status",
+    "since": "received_at__gte",
+    "until": "received_at__lt",
+}
+PASSED_ON = (
+    "signal_id",
+    "strategy",
+    "symbol",
+    "quantity",
+    "order_type",
+    "limit_price",
+    "time_in_force",
+    "reduce_only",
+    "reference_price",
+    "generated_at",
+    "valid_until",
+)
+OPTIONAL_TEXT = ("correlation_id", "reason", "tag", "product", "exchange", "timeframe")
+EXAMPLE = {
+    "signal_id": "ema/AAPL/2026-11-20T09:20",
+    "strategy": "ema_20_50",
+    "account": "paper",
+    "symbol": "AAPL",
+    "action": "BUY",
+    "quantity": "10",
+    "order_type": "LIMIT",
+    "limit_price": "228.50",
+}
+
+
+class SignalList(APIView):
+    """Signals."""
+
+    @extend_schema(
+        operation_id="submit_signal",
+        request=SignalInput,
+        responses={202: dict, 200: dict, 400: dict, 401: dict, 403: dict, 409: dict, 422: dict},
+        examples=[OpenApiExample("A limit order", value=EXAMPLE, request_only=True)],
+    )
+    def post(self, request: Request) -> HttpResponse:
+        """Submit a signal: 202 when its order is queued, 422 when risk refused it."""
+        principal: Principal = request.auth
+        principal.require(Scope.TRADE)
+        if not isinstance(request.data, Mapping):
+            raise Problem(400, "invalid", "A JSON object is expected.")
+        form = SignalInput(data=request.data)
+        form.is_valid(raise_exception=True)
+        values = form.validated_data
+        account = _account(values.get("account"), principal)
+        signal = SignalRequest(
+            account=account,
+            action=Action(values["action"]),
+            body=dict(request.data),
+            **{name: values[name] for name in PASSED_ON if name in values},
+            **{name: values.get(name) or "" for name in OPTIONAL_TEXT},
+        )
+        try:
+            outcome = intake.submit_signal(signal, client=principal.client, now=timezone.now())
+        except InvalidSignal as e:
+            raise Problem(400, "invalid", str(e), e.errors) from e
+        except IdempotencyConflict as e:
+            detail = "This key was used before, with another body."
+            errors = [{"field": "signal_id", "code": "idempotency_conflict", "detail": detail}]
+            raise Problem(409, "idempotency_conflict", detail, errors) from e
+        return _answer(outcome)
+
+    @extend_schema(operation_id="list_signals", responses={200: dict})
+    def get(self, request: Request) -> Response:
+        """List signals with their decisions, newest first."""
+        rows = selectors.signals(request.auth.accounts)
+        return answer_list(request, rows, FILTERS, selectors.describe_signal)
+
+
+class SignalDetail(APIView):
+    """One signal."""
+
+    @extend_schema(operation_id="get_signal", responses={200: dict, 404: dict})
+    def get(self, request: Request, pk: int) -> Response:
+        """Return a signal with its decision."""
+        signal = get_object_or_404(selectors.signals(request.auth.accounts), pk=pk)
+        return Response(selectors.describe_signal(signal))
+
+
+def _answer(outcome: Outcome) -> HttpResponse:
+    """Return the stored answer, to the byte."""
+    kind = CONTENT_TYPE if outcome.status >= 400 else "application/json"
+    response = HttpResponse(outcome.body, status=outcome.status, content_type=kind)
+    if outcome.order_id is not None:
+        response["Location"] = f"/api/v1/orders/{outcome.order_id}"
+    if outcome.replayed:
+        response["Idempotent-Replayed"] = "true"
+    return response
+
+
+def _account(named: str | None, principal: Principal) -> str:
+    """Return the account; what the client may not use does not exist for it."""
+    accounts = principal.accounts
+    if named is None:
+        if len(accounts) == 1:
+            return next(iter(accounts))
+        code, detail = "required", "say which account"
+    elif named in accounts:
+        return named
+    else:
+        code, detail = "unknown_account", "no such account"
+    errors = [{"field": "account", "code": code, "detail": detail}]
+    raise Problem(400, "invalid", f"account: {detail}", errors)

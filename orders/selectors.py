@@ -1,0 +1,172 @@
+"""What clients and pages read of orders."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from brokers.contract import Side
+from brokers.instruments import decimal_text, optional_text
+from brokers.models import BrokerConnection, Quote
+from brokers.quotes import quote_json
+from execution_site.events import Event, EventType
+from execution_site.models import ProcessStatus
+from orders import quality
+from orders.lifecycle import OrderStatus
+from orders.models import Fill, Order, Signal, SubmissionAttempt
+from orders.payloads import fill_json, order_json, signal_json, time_text
+from portfolio import selectors as holdings
+from risk import control
+
+SHOWN = 100
+
+
+def orders(accounts: Iterable[str]) -> QuerySet[Order]:
+    """Return the orders of these accounts."""
+    return Order.objects.filter(connection__name__in=list(accounts)).select_related(
+        "connection", "instrument"
+    )
+
+
+def fills(accounts: Iterable[str]) -> QuerySet[Fill]:
+    """Return the fills of these accounts."""
+    return Fill.objects.filter(connection__name__in=list(accounts)).select_related(
+        "connection", "instrument"
+    )
+
+
+def signals(accounts: Iterable[str]) -> QuerySet[Signal]:
+    """Return the signals for these accounts."""
+    return Signal.objects.filter(connection__name__in=list(accounts)).select_related(
+        "connection", "instrument", "decision", "order"
+    )
+
+
+def describe_order(order: Order) -> dict[str, Any]:
+    """Return an order as clients see it."""
+    return order_json(order, account=order.connection.name, symbol=order.instrument.symbol)
+
+
+def describe_fill(fill: Fill) -> dict[str, Any]:
+    """Return a fill as clients see it."""
+    return fill_json(fill, account=fill.connection.name, symbol=fill.instrument.symbol)
+
+
+def describe_signal(signal: Signal) -> dict[str, Any]:
+    """Return a signal with its decision as clients see it."""
+    order = getattr(signal, "order", None)
+    names = {"account": signal.connection.name, "symbol": signal.instrument.symbol}
+    decision = signal.decision
+    judged = None
+    if decision is not None:
+        judged = {"status": decision.status, "checks": decision.checks}
+    return signal_json(signal, order=order, **names) | {"decision": judged}
+
+
+def order_log(order: Order) -> list[dict[str, Any]]:
+    """Return what happened to an order, oldest first, from the event log."""
+    about = Q(type=EventType.ORDER, data__id=order.pk) | Q(
+        type=EventType.FILL, data__order=order.pk
+    )
+    events = Event.objects.filter(about, account=order.connection.name, at__gte=order.created_at)
+    return [
+        {"type": event.type, "at": time_text(event.at), "data": event.data}
+        for event in events.order_by("pk")
+    ]
+
+
+def execution(order: Order) -> dict[str, Any]:
+    """Return the execution confirmation of an order."""
+    rejected = order.status in {OrderStatus.REJECTED, OrderStatus.FAILED}
+    return {
+        "execution_id": order.client_order_id,
+        "order_id": order.pk,
+        "status": str(order.status),
+        "account": order.connection.name,
+        "strategy": order.strategy,
+        "symbol": order.instrument.symbol,
+        "side": order.side,
+        "intended_quantity": decimal_text(order.quantity),
+        "executed_quantity": decimal_text(order.filled_quantity),
+        "reference_price": optional_text(order.reference_price),
+        "mid_at_grant": optional_text(order.mid_at_grant),
+        "average_price": optional_text(order.average_price),
+        "commission": decimal_text(order.commission),
+        **quality.measures(
+            side=Side(order.side),
+            average_price=order.average_price,
+            mid=order.mid_at_grant,
+            pip_size=order.instrument.pip_size,
+            sent_at=order.claimed_at,
+            filled_at=order.filled_at,
+        ),
+        "rejection_reason": order.status_reason if rejected else None,
+        "timestamps": {
+            "created_at": time_text(order.created_at),
+            "submitted_at": time_text(order.submitted_at),
+            "filled_at": time_text(order.filled_at),
+            "updated_at": time_text(order.updated_at),
+        },
+    }
+
+
+def system(accounts: Sequence[str]) -> dict[str, Any]:
+    """Return the switches, the connections and the processes."""
+    now = timezone.now()
+    switches = control.current()
+    shown = control.control_json(switches)
+    shown["kill_switch"]["in_flight"] = _in_flight(switches.engaged_at)
+    rows = BrokerConnection.objects.filter(name__in=accounts).order_by("name")
+    connections = [
+        {
+            "name": row.name,
+            "broker": row.broker,
+            "environment": row.environment,
+            "is_enabled": row.is_enabled,
+        }
+        for row in rows
+    ]
+    processes = [_process(row, now=now) for row in ProcessStatus.objects.order_by("name")]
+    in_doubt = Order.objects.filter(status=OrderStatus.IN_DOUBT).count()
+    return shown | {"connections": connections, "processes": processes, "in_doubt": in_doubt}
+
+
+def snapshot(accounts: Sequence[str]) -> dict[str, Any]:
+    """Return the state a page or a socket begins with."""
+    held = list(holdings.positions(accounts).order_by("connection__name", "strategy", "pk"))
+    quotes = Quote.objects.select_related("instrument").order_by("instrument__symbol")
+    return {
+        "system": system(accounts),
+        "orders": [describe_order(o) for o in orders(accounts).order_by("-pk")[:SHOWN]],
+        "fills": [describe_fill(f) for f in fills(accounts).order_by("-pk")[:SHOWN]],
+        "signals": [describe_signal(s) for s in signals(accounts).order_by("-pk")[: SHOWN // 2]],
+        "positions": [holdings.describe(p) for p in held if p.folded_at is not None],
+        "pnl": holdings.pnl(held),
+        "quotes": [quote_json(q, q.instrument.symbol) for q in quotes],
+    }
+
+
+def _in_flight(engaged_at: datetime | None) -> list[dict[str, Any]]:
+    """Return the attempts granted before the last kill and not answered when it engaged."""
+    if engaged_at is None:
+        return []
+    open_then = SubmissionAttempt.objects.filter(granted_at__lte=engaged_at).filter(
+        Q(answered_at__isnull=True) | Q(answered_at__gt=engaged_at)
+    )
+    return [
+        {"order": order, "attempt": number, "epoch": epoch}
+        for order, number, epoch in open_then.values_list("order_id", "number", "epoch")
+    ]
+
+
+def _process(row: ProcessStatus, *, now: datetime) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "state": row.state,
+        "since": time_text(row.since),
+        "restarts": row.restarts,
+        "last_exit": row.last_exit,
+        "age": max(0, int((now - row.updated_at).total_seconds())),
+    }

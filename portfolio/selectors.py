@@ -1,0 +1,110 @@
+"""What is held and what it made, valued at the latest quotes."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import QuerySet
+
+from brokers.instruments import decimal_text, optional_text
+from portfolio.holding import unrealized_pnl
+from portfolio.models import Position
+from portfolio.payloads import position_json
+
+GROUPS = ("account", "strategy", "symbol")
+
+
+def positions(accounts: Iterable[str]) -> QuerySet[Position]:
+    """Return the positions of these accounts with all it takes to value them."""
+    return Position.objects.filter(connection__name__in=list(accounts)).select_related(
+        "connection", "instrument", "instrument__quote"
+    )
+
+
+def describe(position: Position) -> dict[str, Any]:
+    """Return a position at its mark, as clients see it."""
+    quote = getattr(position.instrument, "quote", None)
+    return position_json(
+        position.holding,
+        position_id=position.pk,
+        account=position.connection.name,
+        strategy=position.strategy,
+        symbol=position.instrument.symbol,
+        currency=position.instrument.currency,
+        multiplier=position.instrument.multiplier,
+        mark=quote.mark if quote else None,
+        marked_at=quote.as_of if quote else None,
+        updated_at=position.updated_at,
+    )
+
+
+def pnl(held: Sequence[Position]) -> dict[str, Any]:
+    """Return PnL in total and by account, strategy and symbol, per currency: never added up.
+
+    A position without a mark makes its unrealized PnL unknown (null) and is listed as unvalued.
+    """
+    sums: dict[str, defaultdict[tuple[str, str], _Sum]] = {
+        group: defaultdict(_Sum) for group in ("total", *GROUPS)
+    }
+    unvalued = []
+    for position in held:
+        currency = position.instrument.currency
+        names = {
+            "total": "",
+            "account": position.connection.name,
+            "strategy": position.strategy,
+            "symbol": position.instrument.symbol,
+        }
+        unrealized = _unrealized(position)
+        if unrealized is None:
+            unvalued.append(position.pk)
+        for group, name in names.items():
+            sums[group][name, currency].add(position, unrealized)
+    answer: dict[str, Any] = {
+        "total": [total.as_json(currency=c) for (_, c), total in sorted(sums["total"].items())]
+    }
+    for group in GROUPS:
+        rows = sorted(sums[group].items())
+        answer[f"by_{group}"] = [
+            {group: name} | total.as_json(currency=c) for (name, c), total in rows
+        ]
+    return answer | {"unvalued": unvalued}
+
+
+class _Sum:
+    """Money of one currency."""
+
+    def __init__(self) -> None:
+        self.realized = self.commission = Decimal(0)
+        self.unrealized: Decimal | None = Decimal(0)
+
+    def add(self, position: Position, unrealized: Decimal | None) -> None:
+        self.realized += position.realized_pnl
+        self.commission += position.commission
+        if unrealized is None or self.unrealized is None:
+            self.unrealized = None
+        else:
+            self.unrealized += unrealized
+
+    def as_json(self, *, currency: str) -> dict[str, Any]:
+        total = None
+        if self.unrealized is not None:
+            total = self.realized + self.unrealized - self.commission
+        return {
+            "currency": currency,
+            "realized_pnl": decimal_text(self.realized),
+            "unrealized_pnl": optional_text(self.unrealized),
+            "commission": decimal_text(self.commission),
+            "total_pnl": optional_text(total),
+        }
+
+
+def _unrealized(position: Position) -> Decimal | None:
+    if not position.quantity:
+        return Decimal(0)
+    quote = getattr(position.instrument, "quote", None)
+    mark = quote.mark if quote else None
+    if mark is None:
+        return None
+    return unrealized_pnl(position.holding, mark=mark, multiplier=position.instrument.multiplier)
