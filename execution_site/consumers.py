@@ -178,5 +178,3 @@ def _our_origin(headers: dict[bytes, bytes]) -> bool:
 
 def _hosts() -> list[str]:
     return list(settings.ALLOWED_HOSTS)
-
-

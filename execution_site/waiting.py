@@ -12,7 +12,9 @@ from typing import Any
 
 from execution_site.hub import Hub
 
-App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Any]
+App = Callable[
+    [dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Any
+]
 
 BODY_BYTES = 1024 * 1024
 MOST_SECONDS = 30

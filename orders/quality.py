@@ -17,9 +17,7 @@ BASIS = Decimal(10_000)
 GRADES = (("EXCELLENT", Decimal(1)), ("GOOD", Decimal(5)), ("FAIR", Decimal(20)))
 
 
-def slippage(
-    *, side: Side, average_price: Decimal | None, mid: Decimal | None
-) -> Decimal | None:
+def slippage(*, side: Side, average_price: Decimal | None, mid: Decimal | None) -> Decimal | None:
     """Return what the execution cost against the mid, in price units, or None where unknown."""
     if average_price is None or mid is None:
         return None

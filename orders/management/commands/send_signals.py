@@ -28,9 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--key", required=True, help="PREFIX.SECRET")
         parser.add_argument("--concurrency", type=int, default=1)
 
-    def handle(
-        self, *_: Any, file: Path, url: str, key: str, concurrency: int, **__: Any
-    ) -> None:
+    def handle(self, *_: Any, file: Path, url: str, key: str, concurrency: int, **__: Any) -> None:
         """Send all, show progress, sum up; exit 1 when any was not answered."""
         signals = list(_read(file))
         headers = {"Authorization": f"Api-Key {key}"}
