@@ -44,8 +44,8 @@ def run() -> int:
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
-        loglevel="INFO",
-        hostname="worker@%h",
+        loglevel="WARNING",
+        hostname="worker",
     )
     task_prerun.connect(_fresh_connections)
     worker_ready.connect(_start_watchdog)

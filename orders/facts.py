@@ -136,15 +136,15 @@ _SITUATION = """
 SELECT s.body_hash, s.answer_status, s.answer, o.id,
        control.mode, control.kill_active, control.kill_level, control.installation,
        q.bid, q.ask, q.last, q.as_of,
-       (SELECT jsonb_object_agg(metric, value) FROM (
+       (SELECT json_object_agg(metric, value) FROM (
             SELECT metric, min(value)::text AS value FROM risk_risklimit
             WHERE connection_id IS NULL OR connection_id = %(connection)s
             GROUP BY metric) AS tightest),
-       (SELECT jsonb_agg(symbols) FROM (
-            SELECT jsonb_agg(symbol) AS symbols FROM risk_symbolrule
+       (SELECT json_agg(symbols) FROM (
+            SELECT json_agg(symbol) AS symbols FROM risk_symbolrule
             WHERE rule = 'ALLOW' AND (connection_id IS NULL OR connection_id = %(connection)s)
             GROUP BY connection_id) AS lists),
-       (SELECT jsonb_agg(symbol) FROM risk_symbolrule
+       (SELECT json_agg(symbol) FROM risk_symbolrule
             WHERE rule = 'DENY' AND (connection_id IS NULL OR connection_id = %(connection)s)),
        (SELECT used FROM risk_riskusage WHERE id = %(usage)s),
        (SELECT quantity FROM portfolio_position

@@ -79,7 +79,9 @@ class Metadata(serializers.Field):
         return value
 
 
-@extend_schema_field({"description": "Not supported by this build: null or absent."})
+@extend_schema_field(
+    {"type": "boolean", "description": "Not supported by this build: null, false or absent."}
+)
 class Unsupported(serializers.Field):
     """A field of later work: null and false are fine, anything else is refused."""
 

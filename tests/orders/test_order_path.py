@@ -16,7 +16,7 @@ from orders.intake import IdempotencyConflict, InvalidSignal, SignalRequest, sub
 from orders.models import Action, Fill, Order, Signal
 from orders.services import NotCancellable, request_cancel
 from portfolio.models import Position
-from risk.models import RiskDecision
+from risk.models import RiskDecision, RiskLimit, SymbolRule
 
 _ids = itertools.count()
 
@@ -104,6 +104,21 @@ def test_a_refusal_is_stored_with_every_check_and_answers_its_key_again(send):
     assert send("BUY", Decimal("1.5"), signal_id="half").body == first.body
     assert RiskDecision.objects.get().inputs["quantity"] == "1.5"
     assert not Order.objects.exists()
+
+
+def test_limits_and_symbol_rules_of_account_and_installation_all_apply(send, account):
+    RiskLimit.objects.create(metric="max_order_quantity", value=100)
+    RiskLimit.objects.create(metric="max_order_quantity", connection=account, value=50)
+    RiskLimit.objects.create(metric="daily_trades", value=1)
+    SymbolRule.objects.create(symbol="MSFT", rule="ALLOW", connection=account)
+    assert refusal(send("BUY", 51)) == ["symbol_allowed", "max_order_quantity"]
+
+    SymbolRule.objects.create(symbol="AAPL", rule="ALLOW", connection=account)
+    assert send("BUY", 50).status == 202
+    assert refusal(send("BUY", 50)) == ["daily_trades"]
+    SymbolRule.objects.create(symbol="AAPL", rule="DENY")
+    assert refusal(send("BUY", 50)) == ["symbol_allowed", "daily_trades"]
+    assert send("EXIT", None).status == 202
 
 
 def test_unknown_names_are_named_together_and_nothing_is_stored(trader, db):
