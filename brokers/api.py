@@ -5,13 +5,13 @@ from typing import Any
 from django.db.models import Q
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from brokers.instruments import decimal_text, optional_text
 from brokers.models import Instrument, Quote
 from brokers.quotes import quote_json
+from execution_site.http import ApiRequest
 from execution_site.listing import answer_list
 
 
@@ -19,7 +19,7 @@ class InstrumentList(APIView):
     """Instruments."""
 
     @extend_schema(operation_id="list_instruments", responses={200: dict})
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         """List instruments; `search` looks in symbol and description."""
         rows = Instrument.objects.all()
         search = request.query_params.get("search", "").replace("\x00", "")
@@ -32,7 +32,7 @@ class InstrumentDetail(APIView):
     """One instrument."""
 
     @extend_schema(operation_id="get_instrument", responses={200: dict, 404: dict})
-    def get(self, request: Request, symbol: str) -> Response:
+    def get(self, request: ApiRequest, symbol: str) -> Response:
         """Return an instrument."""
         return Response(describe(get_object_or_404(Instrument, symbol=symbol)))
 
@@ -41,7 +41,7 @@ class QuoteDetail(APIView):
     """One quote."""
 
     @extend_schema(operation_id="get_quote", responses={200: dict, 404: dict})
-    def get(self, request: Request, symbol: str) -> Response:
+    def get(self, request: ApiRequest, symbol: str) -> Response:
         """Return the latest quote of an instrument."""
         quote = get_object_or_404(Quote, instrument__symbol=symbol)
         return Response(quote_json(quote, symbol))

@@ -74,7 +74,7 @@ class BrokerConnection(models.Model):
         """Return the credentials in clear, for an adapter alone."""
         if not self.credentials_sealed:
             return {}
-        return credentials.unseal(self.credentials_sealed, row_id=self.pk)
+        return credentials.unseal(bytes(self.credentials_sealed), row_id=self.pk)
 
 
 class Instrument(models.Model):

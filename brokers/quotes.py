@@ -10,7 +10,6 @@ from brokers.contract import QuoteUpdate
 from brokers.instruments import optional_text
 from brokers.models import Quote
 
-
 _VALUES = ("bid", "ask", "bid_size", "ask_size", "last", "last_size")
 _STORE = f"""
 INSERT INTO brokers_quote AS held (instrument_id, {", ".join(_VALUES)}, as_of, received_at)

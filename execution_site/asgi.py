@@ -18,9 +18,13 @@ from execution_site.waiting import HttpFront  # noqa: E402
 
 THREADS, URGENT_THREADS = 8, 4
 
-http = HttpFront(
-    WSGIMiddleware(wsgi, workers=THREADS), WSGIMiddleware(wsgi, workers=URGENT_THREADS), hub
-)
+
+def _threads(workers: int) -> Any:
+    """Return Django on a pool of threads; its types and a2wsgi's differ in name alone."""
+    return WSGIMiddleware(wsgi, workers=workers)  # type: ignore[arg-type]
+
+
+http = HttpFront(_threads(THREADS), _threads(URGENT_THREADS), hub)
 websocket = AuthMiddlewareStack(URLRouter([path("ws/stream", StreamConsumer.as_asgi())]))
 
 

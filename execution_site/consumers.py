@@ -1,4 +1,4 @@
-"""`/ws/stream`: one client's events, in order and without gaps. It listens to nothing said to it."""
+"""`/ws/stream`: one client's events, in order and without gaps. It does as nobody tells it."""
 
 import asyncio
 import json
@@ -27,6 +27,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     subscriber: Subscriber | None = None
     pump: "asyncio.Task[None] | None" = None
+    leaving: "asyncio.Task[None] | None" = None
 
     async def connect(self) -> None:
         """Admit the client; subscribe before reading, so that nothing falls between."""
@@ -44,7 +45,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self.subscriber = Subscriber(
             frozenset(principal.accounts),
             principal.is_staff,
-            on_overflow=lambda: loop.create_task(self._leave(OVERFLOWED)) and None,
+            on_overflow=lambda: self._overflow(loop),
         )
         hub.subscribe(self.subscriber)
         self.pump = asyncio.create_task(self._run(after))
@@ -60,6 +61,10 @@ class StreamConsumer(AsyncWebsocketConsumer):
             hub.unsubscribe(self.subscriber)
         if self.pump is not None and self.pump is not asyncio.current_task():
             self.pump.cancel()
+
+    def _overflow(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End a socket that cannot keep up; it resumes."""
+        self.leaving = loop.create_task(self._leave(OVERFLOWED))
 
     async def _leave(self, code: int) -> None:
         if self.pump is not None:

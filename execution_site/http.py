@@ -13,6 +13,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions, status
 from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 MOST_BYTES = 256 * 1024
@@ -22,6 +23,12 @@ RETRY_AFTER_SECONDS = 1
 CONTENT_TYPE = "application/problem+json"
 
 logger = logging.getLogger(__name__)
+
+
+class ApiRequest(Request):
+    """A request of somebody we know: `auth` is the principal (orders/authentication.py)."""
+
+    auth: Any  # the floors do not know the principal's class
 
 
 class Problem(exceptions.APIException):

@@ -232,7 +232,7 @@ def resumable(after: int, *, now: datetime) -> bool:
 
 
 def snapshot_with_seq(take: Callable[..., Any], *args: Any) -> tuple[int, Any]:
-    """Return the head and a snapshot of one instant: later events may repeat it, none is missing."""
+    """Return the head and a snapshot of one instant: an event may repeat it, none is missing."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

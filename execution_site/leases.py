@@ -27,9 +27,10 @@ class Lease(models.Model):
 
 _ACQUIRE = """
 INSERT INTO execution_site_lease AS held (name, holder, epoch, expires_at)
-VALUES (%(name)s, %(holder)s, 1, clock_timestamp() + %(ttl)s)
+VALUES (%(name)s, %(holder)s, 1,
+        clock_timestamp() + make_interval(secs => %(seconds)s))
 ON CONFLICT (name) DO UPDATE
-    SET holder = excluded.holder, expires_at = clock_timestamp() + %(ttl)s,
+    SET holder = excluded.holder, expires_at = excluded.expires_at,
         epoch = held.epoch + CASE WHEN held.holder = excluded.holder THEN 0 ELSE 1 END
     WHERE held.holder = excluded.holder OR held.expires_at < clock_timestamp()
 RETURNING epoch
@@ -39,7 +40,7 @@ RETURNING epoch
 def acquire(name: str, holder: str, *, ttl: timedelta, using: str = "default") -> int | None:
     """Take or renew a lease and return its epoch, or None while somebody else holds it."""
     with connections[using].cursor() as cursor:
-        cursor.execute(_ACQUIRE, {"name": name, "holder": holder, "ttl": ttl})
+        cursor.execute(_ACQUIRE, {"name": name, "holder": holder, "seconds": ttl.total_seconds()})
         row = cursor.fetchone()
     return row[0] if row else None
 

@@ -103,7 +103,15 @@ class Sealer:
                 data=canonical(data),
                 mac=mac,
             )
-            seals.append(Seal(head, event_id, previous, linked, sealed_at))
+            seals.append(
+                Seal(
+                    seq=head,
+                    event_id=event_id,
+                    previous_hash=previous,
+                    hash=linked,
+                    sealed_at=sealed_at,
+                )
+            )
             frames.append({"seq": head, "type": kind, "account": account, "at": at, "data": data})
             previous = linked
         with transaction.atomic(durable=True):
@@ -172,7 +180,8 @@ class _Bell:
     def wait(self, seconds: float) -> None:
         try:
             if self._subscription is None:
-                self._subscription = bus.client(timeout=1.0).pubsub(ignore_subscribe_messages=True)
+                client: Any = bus.client(timeout=1.0)
+                self._subscription = client.pubsub(ignore_subscribe_messages=True)
                 self._subscription.subscribe(bus.SEALER)
             self._subscription.get_message(timeout=seconds)
             while self._subscription.get_message(timeout=0) is not None:

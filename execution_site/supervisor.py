@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -113,7 +112,7 @@ class Supervisor:
             for name in self.services.heal():
                 _say(f"{name} had died: it runs again")
                 changed = True
-        changed = any([role.look() for role in self.roles]) or changed
+        changed = sum(role.look() for role in self.roles) > 0 or changed
         if not self._ready and self._serves():
             self._ready = True
             print(f"Ready: {self.url}", flush=True)

@@ -146,7 +146,8 @@ async def _body(scope: dict[str, Any], receive: Any) -> bytes | None:
     declared = dict(scope["headers"]).get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > BODY_BYTES:
         return None
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

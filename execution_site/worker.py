@@ -9,9 +9,9 @@ from typing import Any
 
 from celery import shared_task
 from celery.signals import task_prerun, worker_ready
-from celery.worker import WorkController
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
+from redis.exceptions import RedisError
 
 from brokers.models import BrokerConnection
 from execution_site import bus
@@ -64,11 +64,10 @@ def _fresh_connections(**_: Any) -> None:
 
 
 def _start_watchdog(sender: Any, **_: Any) -> None:
-    controller: WorkController = sender.controller
-    threading.Thread(target=_watch, args=[controller], name="watchdog", daemon=True).start()
+    threading.Thread(target=_watch, args=[sender.controller], name="watchdog", daemon=True).start()
 
 
-def _watch(controller: WorkController) -> None:
+def _watch(controller: Any) -> None:
     """Follow new connections' queues; leave when messages stop although Redis is there.
 
     A consumer can go silent after its broker came back; the supervisor starts a new one at once.
@@ -92,5 +91,5 @@ def _watch(controller: WorkController) -> None:
 def _answers(probe: Any) -> bool:
     try:
         return bool(probe.ping())
-    except bus.redis.RedisError:
+    except RedisError:
         return False

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.utils import timezone
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
@@ -61,7 +61,7 @@ def principal_for_key(header: str, address: str, *, now: datetime) -> Principal:
     return Principal(found.client, frozenset(found.scopes), accounts, found.client.name, False)
 
 
-def principal_for_user(user: AbstractUser) -> Principal:
+def principal_for_user(user: User) -> Principal:
     """Return a person as the API client they are; it is made when they first ask."""
     client = ApiClient.objects.filter(user=user).first()
     if client is None:

@@ -10,6 +10,8 @@ from brokers.contract import OrderReport, Side, VenueStatus
 from orders.lifecycle import OPEN, OrderStatus, heard
 from portfolio.holding import Holding, apply_fill
 
+NOTHING = Holding()
+
 
 class FoldKey(NamedTuple):
     """The venue's order of executions in one position."""
@@ -33,10 +35,10 @@ class Execution:
 class Folded:
     """A holding, the newest execution in it, and the last point at which nothing was held."""
 
-    held: Holding = Holding()
+    held: Holding = NOTHING
     newest: FoldKey | None = None
     flat: FoldKey | None = None
-    flat_held: Holding = Holding()
+    flat_held: Holding = NOTHING
 
 
 def fold(start: Folded, executions: Iterable[Execution], *, multiplier: Decimal) -> Folded:
@@ -58,7 +60,7 @@ def fold(start: Folded, executions: Iterable[Execution], *, multiplier: Decimal)
     return folded
 
 
-def refold_from(folded: Folded, new: Sequence[Execution]) -> FoldKey | None | bool:
+def refold_from(folded: Folded, new: Sequence[Execution]) -> FoldKey | bool | None:
     """Return where a refold must begin: False for none, a key for after it, None for the start."""
     oldest = min(execution.key for execution in new)
     if folded.newest is None or oldest > folded.newest:

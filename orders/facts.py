@@ -1,9 +1,8 @@
 """What intake must know to judge a signal: read after the locks, in one statement."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any
 
 from django.db import connection
 
@@ -17,12 +16,12 @@ DEFAULT_SIGNAL_AGE = Decimal(300)  # seconds
 class References:
     """The connection and instrument a signal names, and ids drawn for what it will become."""
 
-    connection_id: int | None
+    connection_id: int
     connection_enabled: bool
-    roll_time: Any
+    roll_time: time
     roll_zone: str
     environment: str
-    instrument_id: int | None
+    instrument_id: int
     currency: str
     multiplier: Decimal
     tick_size: Decimal
@@ -58,11 +57,25 @@ class Situation:
     closing_buy: Decimal
 
 
+class UnknownNames(Exception):
+    """The account, the symbol, or both are unknown."""
+
+    def __init__(self, *, account: bool, symbol: bool) -> None:
+        super().__init__(account, symbol)
+        self.account, self.symbol = account, symbol
+
+
 def references(account: str, symbol: str) -> References:
-    """Read what does not change while we judge; the ids are lost when nothing comes of them."""
+    """Read what does not change while we judge; the ids are lost when nothing comes of them.
+
+    :raises UnknownNames: saying which
+    """
     with connection.cursor() as cursor:
         cursor.execute(_REFERENCES, [account, symbol])
-        return References(*cursor.fetchone())
+        found = References(*cursor.fetchone())
+    if not found.connection_id or not found.instrument_id:
+        raise UnknownNames(account=not found.connection_id, symbol=not found.instrument_id)
+    return found
 
 
 def situation(
@@ -89,9 +102,14 @@ def situation(
         )
         row = cursor.fetchone()
     head, (limits, allowed, denied), tail = row[:12], row[12:15], row[15:]
-    *stored, mode, kill_active, kill_level, installation, bid, ask, last, quoted_at = head
+    (stored_hash, stored_status, stored_answer, stored_order) = head[:4]
+    mode, kill_active, kill_level, installation, bid, ask, last, quoted_at = head[4:]
+    trades, position, sells, buys = (Decimal(value or 0) for value in tail)
     return Situation(
-        *stored,
+        stored_hash,
+        stored_status,
+        stored_answer,
+        stored_order,
         SystemMode(mode),
         kill_active,
         KillLevel(kill_level),
@@ -103,14 +121,17 @@ def situation(
         {metric: Decimal(value) for metric, value in (limits or {}).items()},
         tuple(tuple(names) for names in (allowed or [])),
         tuple(denied or []),
-        *(Decimal(value or 0) for value in tail),
+        trades,
+        position,
+        sells,
+        buys,
     )
 
 
 def lock_usage(connection_id: int, day: date) -> int:
     """Lock the account's count of the day's trades, making it first where it is missing."""
     with connection.cursor() as cursor:
-        params = [connection_id, Metric.DAILY_TRADES.value, day]
+        params = (connection_id, Metric.DAILY_TRADES.value, day)
         cursor.execute(_LOCK_USAGE, params)
         if (row := cursor.fetchone()) is None:
             cursor.execute(_MAKE_USAGE, params)

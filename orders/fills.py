@@ -6,7 +6,7 @@ order's changes (fills, totals, status, position, events) are one statement.
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -258,17 +258,16 @@ def _lock_positions(orders: Sequence[Order], *, now: datetime) -> dict[tuple[str
 
 
 def _known_trades(
-    orders: "Sequence[Order] | object", reports: Sequence[OrderReport]
+    orders: Collection[Order], reports: Sequence[OrderReport]
 ) -> defaultdict[int, set[tuple[str, str]]]:
     """Return the executions of these reports that are booked already, per instrument."""
     known: defaultdict[int, set[tuple[str, str]]] = defaultdict(set)
     trades = [fill.venue_trade_id for report in reports for fill in report.fills]
-    held = list(orders)  # type: ignore[call-overload]
-    if not trades or not held:
+    if not trades or not orders:
         return known
     booked = Fill.objects.filter(
-        connection_id=held[0].connection_id,
-        instrument_id__in={order.instrument_id for order in held},
+        connection_id=next(iter(orders)).connection_id,
+        instrument_id__in={order.instrument_id for order in orders},
         venue_trade_id__in=trades,
     )
     for instrument_id, trade, side in booked.values_list("instrument_id", "venue_trade_id", "side"):

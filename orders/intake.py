@@ -7,7 +7,7 @@ one flush follows before anything leaves this process: the answer, the hint or a
 import hashlib
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -96,17 +96,16 @@ def submit_signal(request: SignalRequest, *, client: ApiClient, now: datetime) -
     :raises InvalidSignal: no such account or symbol
     :raises IdempotencyConflict: the key was used with another body
     """
-    known = facts.references(request.account, request.symbol)
-    connection_id, instrument_id = _existing(known)
+    known = _references(request)
     day = calendars.trading_date(now, roll=known.roll_time, zone=known.roll_zone)
     trades = request.action is not Action.HOLD
     with transaction.atomic(durable=True):
         locks.signal_key(f"{client.pk}\x1f{request.strategy}\x1f{request.signal_id}")
-        usage_id = facts.lock_usage(connection_id, day) if trades else None
-        own = {
-            "connection_id": connection_id,
+        usage_id = facts.lock_usage(known.connection_id, day) if trades else None
+        own: dict[str, Any] = {
+            "connection_id": known.connection_id,
             "strategy": request.strategy,
-            "instrument_id": instrument_id,
+            "instrument_id": known.instrument_id,
         }
         if request.action is Action.EXIT:
             locks.rows(Order.objects.open().filter(reduce_only=False, **own))
@@ -142,7 +141,7 @@ def _record(
     usage_id: int | None,
     body_hash: str,
     now: datetime,
-    day: Any,
+    day: date,
 ) -> Outcome:
     """Judge the signal and write it, with its order when it was approved."""
     verdict, decision, order, judged = None, None, None, None
@@ -283,7 +282,7 @@ def _order(
     judged: Facts,
     *,
     now: datetime,
-    day: Any,
+    day: date,
 ) -> Order:
     oldest = now + timedelta(microseconds=int(judged.max_signal_age * 1_000_000))
     return Order(
@@ -367,15 +366,16 @@ def _events(
     return written
 
 
-def _existing(known: References) -> tuple[int, int]:
-    errors = []
-    if known.connection_id is None:
-        errors.append(_error("account", "unknown_account", "no such account"))
-    if known.instrument_id is None:
-        errors.append(_error("symbol", "unknown_symbol", "no such instrument"))
-    if known.connection_id is None or known.instrument_id is None:
-        raise InvalidSignal(errors)
-    return known.connection_id, known.instrument_id
+def _references(request: SignalRequest) -> References:
+    try:
+        return facts.references(request.account, request.symbol)
+    except facts.UnknownNames as e:
+        errors = []
+        if e.account:
+            errors.append(_error("account", "unknown_account", "no such account"))
+        if e.symbol:
+            errors.append(_error("symbol", "unknown_symbol", "no such instrument"))
+        raise InvalidSignal(errors) from e
 
 
 def _error(name: str, code: str, detail: str) -> dict[str, str]:
@@ -387,7 +387,9 @@ def _stored(seen: Situation, body_hash: str) -> Outcome:
         raise IdempotencyConflict
     if seen.stored_status is None or seen.stored_answer is None:
         raise ValueError("a stored signal without its answer")
-    return Outcome(seen.stored_status, seen.stored_answer, True, seen.stored_order)
+    return Outcome(
+        seen.stored_status, seen.stored_answer, replayed=True, order_id=seen.stored_order
+    )
 
 
 def _text(body: dict[str, Any]) -> str:

@@ -107,4 +107,4 @@ END $$;
 CREATE OR REPLACE TRIGGER {table}_transition BEFORE UPDATE OF status ON {table}
     FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status)
     EXECUTE FUNCTION {table}_transition();
-"""  # noqa: S608 built from our own constants
+"""

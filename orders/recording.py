@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 from django.db.models import Model
@@ -26,10 +27,14 @@ class Recording:
 
 def write(recording: Recording) -> None:
     """Write everything in one round trip."""
-    parts = [("decision", recording.decision), ("signal", recording.signal)]
+    parts: list[tuple[str, Model | None]] = [
+        ("decision", recording.decision),
+        ("signal", recording.signal),
+    ]
     if recording.order is not None:
         parts.append(("orders", recording.order))
-    clauses, params = [], events.columns(recording.events)
+    clauses: list[str] = []
+    params: dict[str, Any] = dict(events.columns(recording.events))
     for name, instance in parts:
         if instance is not None:
             clause, values = _insert(name, instance)
@@ -46,7 +51,7 @@ def write(recording: Recording) -> None:
             "usage_id": recording.usage_id,
         }
     with connection.cursor() as cursor:
-        cursor.execute(f"WITH {', '.join(clauses)} {events.INSERT_EVENTS}", params)  # noqa: S608
+        cursor.execute(f"WITH {', '.join(clauses)} {events.INSERT_EVENTS}", params)
     events.wake_sealer()
 
 
@@ -61,7 +66,7 @@ _USAGE = """usage AS (
     UPDATE risk_riskusage SET used = used + 1 WHERE id = %(usage_id)s)"""
 
 
-def _insert(name: str, instance: Model) -> tuple[str, dict[str, object]]:
+def _insert(name: str, instance: Model) -> tuple[str, dict[str, Any]]:
     """Return a WITH clause that inserts a model instance, and its parameters."""
     fields = instance._meta.concrete_fields
     params = {
@@ -70,7 +75,7 @@ def _insert(name: str, instance: Model) -> tuple[str, dict[str, object]]:
         )
         for field in fields
     }
-    columns = ", ".join(field.column for field in fields)
+    columns = ", ".join(str(field.column) for field in fields)
     values = ", ".join(f"%({name}_{field.column})s" for field in fields)
     table = instance._meta.db_table
     return f"new_{name} AS (INSERT INTO {table} ({columns}) VALUES ({values}))", params  # noqa: S608 our own names

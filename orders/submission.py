@@ -37,15 +37,16 @@ def transmit(order_id: int, *, now: datetime) -> None:
     try:
         report = adapter.submit(grant)
     except BrokerUnavailable as e:  # nothing left this machine: due again later, or FAILED
-        return _record_unsent(grant, str(e), now=timezone.now())
+        _record_unsent(grant, str(e), now=timezone.now())
     except OutcomeUnknown as e:  # it may be there: never resend, ask
-        return _record_in_doubt(grant, str(e), now=timezone.now())
+        _record_in_doubt(grant, str(e), now=timezone.now())
     except OrderRejected as e:  # the venue's own word: final
-        return _record_rejected(grant, str(e), now=timezone.now())
+        _record_rejected(grant, str(e), now=timezone.now())
     except CredentialsRefused as e:  # nobody can trade there until a person acts
-        return _disable_connection(grant, str(e), now=timezone.now())
-    answer = Answer(grant.attempt_id, Outcome.ANSWERED)
-    return fills.book(grant.account, [report], now=timezone.now(), answer=answer)
+        _disable_connection(grant, str(e), now=timezone.now())
+    else:
+        answer = Answer(grant.attempt_id, Outcome.ANSWERED)
+        fills.book(grant.account, [report], now=timezone.now(), answer=answer)
 
 
 def _record_unsent(grant: Grant, reason: str, *, now: datetime) -> None:

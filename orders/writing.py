@@ -43,7 +43,7 @@ def write(
     written = _events(order, position, fills, realized_before=realized_before, now=now)
     params |= events.columns(written)
     with connection.cursor() as cursor:
-        cursor.execute(f"WITH {', '.join(clauses)} {events.INSERT_EVENTS}", params)  # noqa: S608
+        cursor.execute(f"WITH {', '.join(clauses)} {events.INSERT_EVENTS}", params)
     events.wake_sealer()
 
 

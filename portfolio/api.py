@@ -2,10 +2,10 @@
 
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from execution_site.http import ApiRequest
 from execution_site.listing import answer_list
 from portfolio import selectors
 
@@ -20,7 +20,7 @@ class PositionList(APIView):
     """Positions."""
 
     @extend_schema(operation_id="list_positions", responses={200: dict})
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         """List positions at their marks, newest first."""
         traded = selectors.positions(request.auth.accounts).filter(folded_at__isnull=False)
         return answer_list(request, traded, FILTERS, selectors.describe)
@@ -30,7 +30,7 @@ class PositionDetail(APIView):
     """One position."""
 
     @extend_schema(operation_id="get_position", responses={200: dict, 404: dict})
-    def get(self, request: Request, pk: int) -> Response:
+    def get(self, request: ApiRequest, pk: int) -> Response:
         """Return a position at its mark."""
         position = get_object_or_404(selectors.positions(request.auth.accounts), pk=pk)
         return Response(selectors.describe(position))
@@ -40,6 +40,6 @@ class Pnl(APIView):
     """PnL."""
 
     @extend_schema(operation_id="get_pnl", responses={200: dict})
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         """Return PnL by currency: in total, by account, strategy and symbol."""
         return Response(selectors.pnl(list(selectors.positions(request.auth.accounts))))

@@ -239,7 +239,7 @@ def max_order_quantity(f: Facts) -> Check | None:
 
 
 def daily_trades(f: Facts) -> Check | None:
-    """Orders admitted on the account's trading day, this one included. A position can always be closed."""
+    """Orders of the account's trading day, this one included. A position can always be closed."""
     if f.max_daily_trades is None or f.reduce_only:
         return None
     return _check(

@@ -1,8 +1,8 @@
 """The two switches that gate trading, each change audited: system mode and kill switch.
 
-A change commits at once, without waiting for anybody, and bumps the epoch. It then drains: it waits
-until every sender that was granted under the old epoch has committed its attempt. After `drained_at`
-no attempt carries an older epoch.
+A change commits at once, without waiting for anybody, and bumps the epoch. It then drains: it
+waits until every sender that was granted under the old epoch has committed its attempt. After
+`drained_at` no attempt carries an older epoch.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Every lock, in the one order in which they are taken.
 
-    senders (advisory) -> signal key (advisory) -> usage rows by id -> orders by id -> positions by id
+    senders (advisory), signal key (advisory), usage rows by id, orders by id, positions by id
 
 Each function is one statement that locks; what was locked is read in the *next* statement. One
 statement that waits for a lock and reads other rows would read them as they were before the wait.

@@ -18,6 +18,7 @@ from brokers.models import BrokerConnection, Instrument
 from orders.clients import ApiClient, issue_key
 from risk.checks import SystemMode
 from risk.models import SystemControl
+from tests.site import Site
 
 _numbers = itertools.count(1)
 
@@ -131,3 +132,20 @@ def quote(account):
         quotes.store([QuoteUpdate(symbol=symbol, as_of=at, **decimals)], now=at)
 
     return put
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The whole site, running; shared by the tests that need it whole."""
+    directory = tmp_path_factory.mktemp("site")
+    for parent in (directory, *directory.parents[:2]):
+        parent.chmod(0o755)
+    running = Site(directory).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def trade_key(site):
+    """A key that may trade and control on the running site."""
+    return site.key("chaos", "read,trade,control")

@@ -1,8 +1,8 @@
 """A synthetic market for the demo and for tests: seeded, so a seed is a market.
 
 Each symbol's log price walks at random and is pulled back to where it began (Ornstein-Uhlenbeck);
-prices and sizes are put on tick and lot as decimals. FX is quoted without sizes, an index has a last
-price and no book.
+prices and sizes are put on tick and lot as decimals. FX is quoted without sizes, an index has a
+last price and no book.
 """
 
 import math

@@ -99,7 +99,7 @@ def _alive_without_proc(pid: int) -> bool:
 def spawn(command: list[str], *, log: Path, config: str | None = None) -> subprocess.Popen[bytes]:
     """Start a server as our direct child, in a session of its own; `config` goes to its input."""
     with log.open("ab") as output:
-        child = subprocess.Popen(
+        child: subprocess.Popen[bytes] = subprocess.Popen(
             command,
             stdin=subprocess.PIPE if config is not None else subprocess.DEVNULL,
             stdout=output,

@@ -1,4 +1,4 @@
-"""`runtime.json`: ports, passwords, secrets and processes of one installation, for its user alone."""
+"""`runtime.json`: ports, passwords and secrets of one installation, for its user alone."""
 
 import json
 import os

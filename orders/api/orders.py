@@ -3,11 +3,10 @@
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from execution_site.http import Problem
+from execution_site.http import ApiRequest, Problem
 from execution_site.listing import answer_list
 from orders import selectors, services
 from orders.clients import Scope
@@ -48,7 +47,7 @@ class OrderList(APIView):
     """Orders."""
 
     @extend_schema(operation_id="list_orders", responses={200: dict})
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         """List orders, newest first."""
         rows = selectors.orders(request.auth.accounts)
         return answer_list(request, rows, FILTERS, selectors.describe_order)
@@ -58,7 +57,7 @@ class OrderDetail(APIView):
     """One order."""
 
     @extend_schema(operation_id="get_order", responses={200: dict, 404: dict})
-    def get(self, request: Request, pk: int) -> Response:
+    def get(self, request: ApiRequest, pk: int) -> Response:
         """Return an order with its fills and its log."""
         order = get_object_or_404(selectors.orders(request.auth.accounts), pk=pk)
         fills = selectors.fills(request.auth.accounts).filter(order=order).order_by("pk")
@@ -79,7 +78,7 @@ class OrderCancel(APIView):
         request=NothingInput,
         responses={202: dict, 404: dict, 409: dict},
     )
-    def post(self, request: Request, pk: int) -> Response:
+    def post(self, request: ApiRequest, pk: int) -> Response:
         """Cancel an order: at once before any send, else by asking its venue."""
         request.auth.require(Scope.TRADE)
         NothingInput(data=request.data or {}).is_valid(raise_exception=True)
@@ -95,7 +94,7 @@ class OrderCancelAll(APIView):
     """Cancelling many orders."""
 
     @extend_schema(operation_id="cancel_all", request=CancelAllInput, responses={200: dict})
-    def post(self, request: Request) -> Response:
+    def post(self, request: ApiRequest) -> Response:
         """Cancel every open order, or those of one account, strategy or symbol."""
         request.auth.require(Scope.TRADE)
         form = CancelAllInput(data=request.data or {})
@@ -120,7 +119,7 @@ class FillList(APIView):
     """Fills."""
 
     @extend_schema(operation_id="list_fills", responses={200: dict})
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         """List fills, newest first."""
         if not (request.query_params.get("order") or "0").isdigit():
             errors = [{"field": "order", "code": "invalid", "detail": "an order's id"}]
@@ -133,7 +132,7 @@ class ExecutionList(APIView):
     """Executions."""
 
     @extend_schema(operation_id="list_executions", responses={200: dict})
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         """List execution confirmations, newest first."""
         rows = selectors.orders(request.auth.accounts)
         return answer_list(request, rows, FILTERS, selectors.execution)
@@ -143,7 +142,7 @@ class ExecutionDetail(APIView):
     """One execution."""
 
     @extend_schema(operation_id="get_execution", responses={200: dict, 404: dict})
-    def get(self, request: Request, pk: int) -> Response:
+    def get(self, request: ApiRequest, pk: int) -> Response:
         """Return the execution confirmation of an order."""
         order = get_object_or_404(selectors.orders(request.auth.accounts), pk=pk)
         return Response(selectors.execution(order))

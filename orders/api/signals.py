@@ -1,16 +1,16 @@
 """POST and GET /signals."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from execution_site.http import CONTENT_TYPE, Problem
+from execution_site.http import CONTENT_TYPE, ApiRequest, Problem
 from execution_site.listing import answer_list
 from orders import intake, selectors
 from orders.authentication import Principal
@@ -62,7 +62,7 @@ class SignalList(APIView):
         responses={202: dict, 200: dict, 400: dict, 401: dict, 403: dict, 409: dict, 422: dict},
         examples=[OpenApiExample("A limit order", value=EXAMPLE, request_only=True)],
     )
-    def post(self, request: Request) -> HttpResponse:
+    def post(self, request: ApiRequest) -> HttpResponse:
         """Submit a signal: 202 when its order is queued, 422 when risk refused it."""
         principal: Principal = request.auth
         principal.require(Scope.TRADE)
@@ -72,12 +72,13 @@ class SignalList(APIView):
         form.is_valid(raise_exception=True)
         values = form.validated_data
         account = _account(values.get("account"), principal)
+        passed_on: dict[str, Any] = {name: values[name] for name in PASSED_ON if name in values}
+        passed_on |= {name: values.get(name) or "" for name in OPTIONAL_TEXT}
         signal = SignalRequest(
             account=account,
             action=Action(values["action"]),
             body=dict(request.data),
-            **{name: values[name] for name in PASSED_ON if name in values},
-            **{name: values.get(name) or "" for name in OPTIONAL_TEXT},
+            **passed_on,
         )
         try:
             outcome = intake.submit_signal(signal, client=principal.client, now=timezone.now())
@@ -90,7 +91,7 @@ class SignalList(APIView):
         return _answer(outcome)
 
     @extend_schema(operation_id="list_signals", responses={200: dict})
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         """List signals with their decisions, newest first."""
         rows = selectors.signals(request.auth.accounts)
         return answer_list(request, rows, FILTERS, selectors.describe_signal)
@@ -100,7 +101,7 @@ class SignalDetail(APIView):
     """One signal."""
 
     @extend_schema(operation_id="get_signal", responses={200: dict, 404: dict})
-    def get(self, request: Request, pk: int) -> Response:
+    def get(self, request: ApiRequest, pk: int) -> Response:
         """Return a signal with its decision."""
         signal = get_object_or_404(selectors.signals(request.auth.accounts), pk=pk)
         return Response(selectors.describe_signal(signal))

@@ -3,12 +3,11 @@
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from execution_site.audit import ReasonRequired
-from execution_site.http import Problem
+from execution_site.http import ApiRequest, Problem
 from orders import selectors, services
 from orders.clients import Scope
 from orders.fields import StrictSerializer, Text
@@ -53,7 +52,7 @@ class System(APIView):
     """The system's state."""
 
     @extend_schema(operation_id="get_system", responses={200: dict})
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         """Return mode, kill switch, connections and processes."""
         return Response(selectors.system(list(request.auth.accounts)))
 
@@ -64,7 +63,7 @@ class KillSwitch(APIView):
     @extend_schema(
         operation_id="kill_switch", request=KillInput, responses={200: dict, 400: dict, 403: dict}
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: ApiRequest) -> Response:
         """Engage or release the kill switch. Engaging returns when earlier senders are drained."""
         request.auth.require(Scope.CONTROL)
         form = KillInput(data=request.data)
@@ -94,7 +93,7 @@ class Mode(APIView):
     @extend_schema(
         operation_id="set_mode", request=ModeInput, responses={200: dict, 400: dict, 403: dict}
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: ApiRequest) -> Response:
         """Set the system mode."""
         request.auth.require(Scope.CONTROL)
         form = ModeInput(data=request.data)

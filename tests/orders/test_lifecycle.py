@@ -42,7 +42,7 @@ def test_a_terminal_order_only_ever_gains_a_fill_or_a_late_acknowledgement():
 
 
 def test_open_and_terminal_part_all_statuses():
-    assert OPEN | TERMINAL == set(S)
+    assert set(S) == OPEN | TERMINAL
     assert not OPEN & TERMINAL
 
 

@@ -1,0 +1,206 @@
+"""The audit trail proves itself: whatever a superuser does to it behind our back is named."""
+
+import io
+import random
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import DatabaseError, connections, transaction
+
+from execution_site import leases
+from execution_site.events import Event, EventType, Seal, record_event
+from execution_site.leases import Lease, LeaseLost
+from execution_site.sealer import Sealer, anchor_path
+from risk.models import RiskDecision
+
+ROWS = 20
+
+
+def write(n, *, type=EventType.ORDER):
+    with transaction.atomic():
+        record_event(type, {"n": n}, account="paper", at=datetime.now(UTC))
+
+
+@pytest.fixture
+def sealed(db):
+    """Twenty sealed events, and an anchor of the last."""
+    anchor_path().unlink(missing_ok=True)
+    for n in range(ROWS):
+        write(n)
+    sealer = Sealer(holder="test")
+    while sealer.step():
+        pass
+    sealer.stop()
+    yield
+    anchor_path().unlink(missing_ok=True)
+
+
+def verify():
+    """Return the exit code of verify_audit and what it said."""
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        call_command("verify_audit", stdout=out, stderr=err)
+    except SystemExit as e:
+        return e.code, err.getvalue()
+    return 0, out.getvalue()
+
+
+def tamper(sql):
+    """Do what a superuser can do with the triggers off."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute(sql)
+        cursor.execute("SET session_replication_role = DEFAULT")
+
+
+def test_an_untouched_trail_verifies(sealed):
+    code, said = verify()
+
+    assert (code, f"verified {ROWS} rows" in said) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("_case", "sql", "named"),
+    [
+        (
+            "edited",
+            "UPDATE execution_site_event SET data = '{\"n\": 99}' WHERE id = "
+            "(SELECT event_id FROM execution_site_seal WHERE seq = 7)",
+            "seal 7,",
+        ),
+        (
+            "edited with its time",
+            "UPDATE execution_site_event SET at = at + interval '1 microsecond' WHERE id = "
+            "(SELECT event_id FROM execution_site_seal WHERE seq = 7)",
+            "seal 7,",
+        ),
+        ("deleted", "DELETE FROM execution_site_seal WHERE seq = 7", "seal 7,"),
+        (
+            "reordered",
+            "UPDATE execution_site_seal SET event_id = CASE seq WHEN 7 THEN b.e WHEN 8 THEN a.e END"
+            " FROM (SELECT event_id AS e FROM execution_site_seal WHERE seq = 7) a,"
+            " (SELECT event_id AS e FROM execution_site_seal WHERE seq = 8) b WHERE seq IN (7, 8)",
+            "seal 7,",
+        ),
+        (
+            "inserted without a seal",
+            "INSERT INTO execution_site_event (type, account, data, at, mac)"
+            " VALUES ('order', 'paper', '{}', now() - interval '1 day', '')",
+            "never sealed",
+        ),
+        ("cut at the tail", "DELETE FROM execution_site_seal WHERE seq > 15", "seal 16,"),
+    ],
+)
+def test_tampering_is_named(sealed, _case, sql, named):
+    if _case == "reordered":
+        tamper("ALTER TABLE execution_site_seal DROP CONSTRAINT execution_site_seal_event_id_key")
+    tamper(sql)
+    code, said = verify()
+
+    assert code == 1
+    assert named in said
+
+
+def test_a_row_slipped_in_and_sealed_by_us_is_named(sealed):
+    tamper(
+        "INSERT INTO execution_site_event (type, account, data, at, mac)"
+        " VALUES ('order', 'paper', '{\"n\": 21}', now(), repeat('0', 64))"
+    )
+    Sealer(holder="test").step()
+    code, said = verify()
+
+    assert code == 1
+    assert f"seal {ROWS + 1}," in said
+    assert "did not write" in said
+
+
+def test_a_rewritten_chain_differs_from_its_anchor(sealed):
+    tamper("TRUNCATE execution_site_seal")
+    Sealer(holder="test").step()
+    assert verify()[0] == 0  # the same events in the same order make the same chain
+    tamper("TRUNCATE execution_site_seal")
+    tamper("UPDATE execution_site_event SET id = -id WHERE id = (SELECT min(id) FROM execution_site_event)")
+    Sealer(holder="test").step()
+
+    assert verify()[0] == 1
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE execution_site_event SET account = ''",
+        "DELETE FROM execution_site_event",
+        "TRUNCATE execution_site_event CASCADE",
+        "UPDATE execution_site_seal SET hash = ''",
+        "DELETE FROM execution_site_seal",
+        "TRUNCATE execution_site_seal",
+    ],
+)
+def test_the_database_refuses_to_change_the_trail(sealed, sql):
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        with connections["default"].cursor() as cursor:
+            cursor.execute(sql)
+
+
+def test_verdicts_and_fills_are_append_only_too(db):
+    RiskDecision.objects.create(
+        status="REFUSED", checks=[], inputs={}, build="x", decided_at=datetime.now(UTC)
+    )
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        RiskDecision.objects.update(status="APPROVED")
+
+
+def test_events_that_commit_out_of_order_are_all_sealed_once(db):
+    """Twenty writers draw ids and commit late, while the sealer runs."""
+    stop = threading.Event()
+    sealer = Sealer(holder="test")
+
+    def seal():
+        while not stop.is_set() or sealer.step():
+            if not sealer.step():
+                time.sleep(0.005)
+        connections["default"].close()
+
+    def commit_late(writer):
+        dsn = settings.DATABASE_URL.rsplit("/", 1)[0] + f"/{db}"
+        for n in range(20):
+            with psycopg.connect(dsn) as connection:
+                connection.execute(
+                    "INSERT INTO execution_site_event (type, account, data, at, mac)"
+                    " VALUES ('order', '', jsonb_build_object('n', %s::int), now(), '')",
+                    [n],
+                )
+                time.sleep(random.uniform(0, 0.02))
+
+    sealing = threading.Thread(target=seal)
+    writers = [threading.Thread(target=commit_late, args=[w]) for w in range(20)]
+    for thread in (sealing, *writers):
+        thread.start()
+    for writer in writers:
+        writer.join()
+    stop.set()
+    sealing.join()
+
+    assert Event.objects.count() == 400
+    assert list(Seal.objects.order_by("seq").values_list("seq", flat=True)) == list(range(1, 401))
+
+
+def test_a_paused_sealer_that_wakes_writes_nothing(db):
+    write(1)
+    paused = Sealer(holder="paused")
+    paused.step()
+    write(2)
+    Lease.objects.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    other = Sealer(holder="other")
+    assert other.step() == 1
+    assert paused.step() is None
+    with pytest.raises(LeaseLost), transaction.atomic():
+        leases.fence("sealer", paused._epoch or 1)
+    assert Seal.objects.count() == 2
+
+
