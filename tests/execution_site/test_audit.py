@@ -124,7 +124,9 @@ def test_a_rewritten_chain_differs_from_its_anchor(sealed):
     Sealer(holder="test").step()
     assert verify()[0] == 0  # the same events in the same order make the same chain
     tamper("TRUNCATE execution_site_seal")
-    tamper("UPDATE execution_site_event SET id = -id WHERE id = (SELECT min(id) FROM execution_site_event)")
+    tamper(
+        "UPDATE execution_site_event SET id = -id WHERE id = (SELECT min(id) FROM execution_site_event)"
+    )
     Sealer(holder="test").step()
 
     assert verify()[0] == 1
@@ -202,5 +204,3 @@ def test_a_paused_sealer_that_wakes_writes_nothing(db):
     with pytest.raises(LeaseLost), transaction.atomic():
         leases.fence("sealer", paused._epoch or 1)
     assert Seal.objects.count() == 2
-
-
