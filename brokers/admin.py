@@ -18,6 +18,7 @@ from execution_site.console import AuditedAdmin, AuditedForm, ReadOnlyAdmin
 class ConnectionForm(AuditedForm):
     """Credentials go in and never come out, not even when the form comes back with an error."""
 
+    base_url = forms.URLField(required=False, assume_scheme="https")
     new_credentials = forms.JSONField(
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "size": 60}),
@@ -61,7 +62,7 @@ class ConnectionForm(AuditedForm):
 
 @admin.register(BrokerConnection)
 class BrokerConnectionAdmin(AuditedAdmin):
-    """Accounts at venues. The log and the paper ledger know an account by its name: it stays."""
+    """Accounts at venues. What an account is stays: the log and the ledger know it by its name."""
 
     form = ConnectionForm
     list_display = ("name", "broker", "environment", "is_enabled", "dry_run", "has_credentials")
@@ -73,7 +74,7 @@ class BrokerConnectionAdmin(AuditedAdmin):
 
     def get_readonly_fields(self, _: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Return what stays as it was made."""
-        return ("name", "broker") if obj else ()
+        return ("name", "broker", "environment") if obj else ()
 
     def has_delete_permission(self, _: HttpRequest, *__: Any) -> bool:
         """Refuse: a connection is disabled instead."""
