@@ -36,9 +36,9 @@ def program(*names: str, package: str, pattern: str) -> Path:
     :raises ServiceFailed: there is neither
     """
     spec = find_spec(package)
-    if spec is not None and spec.submodule_search_locations:
-        if found := sorted(Path(spec.submodule_search_locations[0]).glob(pattern)):
-            return found[-1]
+    folders = (spec and spec.submodule_search_locations) or ()
+    if found := sorted(path for folder in folders for path in Path(folder).glob(pattern)):
+        return found[-1]
     for name in names:
         if on_path := shutil.which(name):
             return Path(on_path)

@@ -1,4 +1,4 @@
-"""`runtime.json`: ports, passwords, secrets and processes of one installation, for its user alone."""
+"""`runtime.json`: ports, passwords, secrets and processes of one installation, its user's alone."""
 
 import json
 import os
