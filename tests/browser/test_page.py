@@ -118,3 +118,9 @@ def test_the_console_keeps_to_its_policy(page, site, path):
     page.goto(f"{site.url}/admin/{path}")
 
     assert page.locator("#content").is_visible()
+
+
+def test_the_api_s_documentation_opens_within_the_policy(page, site):
+    page.goto(f"{site.url}/api/v1/docs/")
+
+    page.wait_for_selector(".opblock", timeout=15_000)
