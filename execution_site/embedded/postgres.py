@@ -27,7 +27,7 @@ SETTINGS = {
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] %a ",
 }
-FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
+FORGETFUL = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB"}
 
 #: The application's role owns its database and is no superuser; nobody else may connect.
 BOOTSTRAP = """

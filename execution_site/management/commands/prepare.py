@@ -1,6 +1,7 @@
 """`manage.py prepare`: what must be done before the site may run."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +18,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **__: Any) -> None:
         """Do all three, saying how long the database took."""
         started = time.monotonic()
+        Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # else WhiteNoise warns
         call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
         self.stdout.write(f"database up to date, {time.monotonic() - started:.1f} s")
         self.check(databases=["default"])
