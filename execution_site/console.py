@@ -10,7 +10,7 @@ from django.contrib.admin.helpers import ActionForm
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model
 from django.forms.models import BaseInlineFormSet, model_to_dict
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
 from execution_site import audit
@@ -21,19 +21,19 @@ REASON_LENGTH = 500
 class ReadOnlyAdmin(admin.ModelAdmin):
     """A table to read: nothing is added, changed or deleted here, in bulk neither."""
 
-    ordering: tuple[str, ...] = ("-pk",)
+    ordering = ("-pk",)
     list_per_page = 50
     show_full_result_count = False
 
-    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
+    def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse to add."""
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse to change."""
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse to delete."""
         return False
 
@@ -44,11 +44,11 @@ class ReadOnlyInline(admin.TabularInline):
     extra = 0
     can_delete = False
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse to add."""
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse to change."""
         return False
 
@@ -64,6 +64,7 @@ class AuditedForm(forms.ModelForm):
 
     reason = forms.CharField(
         max_length=REASON_LENGTH,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
         help_text="Why. Kept in the audit log with what was there before.",
     )
 
@@ -88,7 +89,7 @@ class AuditedAdmin(admin.ModelAdmin):
     ) -> Any:
         """Return a row, locked while it is being changed, so that `before` is what was there."""
         if request.method == "POST":
-            locked = self.get_queryset(request).select_for_update()
+            locked = self.get_queryset(request).order_by().select_for_update()
             locked.filter(pk=self.opts.pk.to_python(object_id)).first()
         return super().get_object(request, object_id, from_field)
 
@@ -113,7 +114,7 @@ class AuditedAdmin(admin.ModelAdmin):
         """Delete with a reason; without one, ask again."""
         if request.method == "POST" and not request.POST.get("reason", "").strip():
             self.message_user(request, "Give a reason to delete this.", messages.ERROR)
-            request.method = "GET"
+            return HttpResponseRedirect(request.path)
         return super().delete_view(request, object_id, extra_context)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 
 from brokers.instruments import decimal_text
 from brokers.models import Environment, Instrument
@@ -22,12 +22,12 @@ SILENT_SECONDS = 10  # after this long without a sign of life a process counts a
 PROCESSES = ("postgres", "valkey", "web", "worker", "beat", "sealer", "market")
 
 
-def overview_context(user: AbstractUser, *, now: datetime) -> dict[str, Any]:
+def overview_context(user: User, *, now: datetime) -> dict[str, Any]:
     """Return the template's variables, all of one instant: the stream goes on after `seq`."""
     principal = principal_for_user(user)
     seq, state = snapshot_with_seq(_state, sorted(principal.accounts))
     system, shown = state["system"], state["orders"]
-    return state | {
+    derived = {
         "seq": seq,
         "now": time_text(now),
         "row_limit": ROWS,
@@ -41,6 +41,7 @@ def overview_context(user: AbstractUser, *, now: datetime) -> dict[str, Any]:
         "can_cancel": Scope.TRADE in principal.scopes,
         "can_kill": Scope.CONTROL in principal.scopes,
     }
+    return {**state, **derived}
 
 
 def environment(connections: Iterable[Mapping[str, Any]]) -> str:
@@ -74,8 +75,8 @@ def with_exposure(
     for position in positions:
         notional = _notional(position, multipliers.get(position["symbol"]))
         held = exposures.get(position["currency"], Decimal(0))
-        unknown = notional is None or held is None
-        exposures[position["currency"]] = None if unknown else CONTEXT.add(held, notional)
+        known = None if notional is None or held is None else CONTEXT.add(held, notional)
+        exposures[position["currency"]] = known
     return [
         {**total, "exposure": _text(exposures.get(total["currency"], Decimal(0)))}
         for total in totals
@@ -108,8 +109,8 @@ def _state(accounts: Sequence[str]) -> dict[str, Any]:
     """Return the snapshot, with every working order however old, working ones first."""
     state = selectors.snapshot(accounts)
     newest = {order["id"] for order in state["orders"]}
-    older = selectors.orders(accounts).open().exclude(pk__in=newest).order_by("-pk")
-    shown = [*state["orders"], *map(selectors.describe_order, older)]
+    older = selectors.orders(accounts).filter(status__in=OPEN).exclude(pk__in=newest)
+    shown = [*state["orders"], *map(selectors.describe_order, older.order_by("-pk"))]
     state["orders"] = sorted(shown, key=lambda order: order["status"] not in OPEN)
     held = {row["symbol"] for row in (*state["positions"], *state["quotes"])}
     known = Instrument.objects.filter(symbol__in=held).values_list("symbol", "multiplier")

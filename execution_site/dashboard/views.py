@@ -1,7 +1,7 @@
 """Server-rendered pages; static/js keeps them live."""
 
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -17,5 +17,5 @@ from execution_site.dashboard.overview import overview_context
 def show_overview(request: HttpRequest) -> HttpResponse:
     """Show what trades now: switches, money, positions, orders, fills, quotes and signals."""
     user = request.user
-    assert isinstance(user, AbstractUser)  # login_required has seen to it
+    assert isinstance(user, User)  # login_required has seen to it
     return render(request, "dashboard/overview.html", overview_context(user, now=timezone.now()))

@@ -1,10 +1,15 @@
 // Net PnL over the session, sampled while the page is open and kept for this tab.
 /* global uPlot */
+import { clock } from "./rows.js";
 
 const KEY = "pnl-curve";
 const MOST_POINTS = 3600;
 const GAP_SECONDS = 10;
 const HEIGHT = 220;
+const LEAST_SECONDS = 60; // a shorter session is drawn with room to grow
+const TICKS = [1, 5, 10, 15, 30, 60, 300, 600, 1800, 3600, 7200, 14400];
+
+const utc = (seconds) => (seconds === null ? "--" : clock(new Date(seconds * 1000).toISOString()));
 
 function stored() {
   try {
@@ -81,12 +86,15 @@ export class Curve {
     const axis = { stroke: quiet, font: "11px sans-serif", grid: { stroke: line, width: 1 }, ticks: { show: false } };
     return {
       ...this.#size(),
-      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+      scales: { x: { range: (_, from, to) => [from, Math.max(to, from + LEAST_SECONDS)] } },
       legend: { live: true },
       cursor: { y: false, drag: { x: true, y: false } },
-      axes: [axis, { ...axis, size: 64 }],
+      axes: [
+        { ...axis, incrs: TICKS, space: 80, values: (_, times) => times.map(utc) },
+        { ...axis, size: 64 },
+      ],
       series: [
-        { value: "{HH}:{mm}:{ss}" },
+        { label: "UTC", value: (_, time) => utc(time) },
         { label: "Net PnL", stroke: accent, width: 1.5, fill: area, points: { show: false } },
       ],
     };

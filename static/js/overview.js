@@ -9,6 +9,7 @@ import { Totals } from "./totals.js";
 const STALE_SECONDS = 10;
 const TOTALS_MS = 250;
 const TOAST_MS = 6_000;
+const SETTLING_MS = 1_000; // a mark made before a fill may arrive just after it
 const TERMINAL = new Set(["FILLED", "CANCELLED", "REJECTED", "EXPIRED", "FAILED"]);
 
 const page = document.body;
@@ -35,6 +36,7 @@ let heardAt = Date.now();
 let quotedAt = Date.now();
 let totalsDue = true;
 let unspoken = [];
+const changedAt = new Map(); // position id -> when its event came
 
 function say(text, isProblem = false) {
   const toast = document.createElement("p");
@@ -62,6 +64,7 @@ function showSignal({ signal, decision }) {
 
 function showPosition(data) {
   if (positions.put(data.id, data, { version: data.updated_at }) === null) return;
+  changedAt.set(data.id, Date.now());
   totals.put(data.id, data);
   totalsDue = true;
 }
@@ -73,7 +76,7 @@ function showFill(data) {
 }
 
 function showMark(data) {
-  if (!positions.get(data.id)) return;
+  if (!positions.get(data.id) || Date.now() - (changedAt.get(data.id) ?? 0) < SETTLING_MS) return;
   const { last_price, unrealized_pnl } = data;
   positions.put(data.id, { last_price, unrealized_pnl });
   totals.put(data.id, { last_price, unrealized_pnl });
