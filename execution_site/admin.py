@@ -1,4 +1,4 @@
-"""The event log and the processes, to look at."""
+"""The engine room in the console: events, seals, leases and processes, to be read."""
 
 from django.contrib import admin
 
@@ -8,33 +8,33 @@ from execution_site.models import Event, Lease, ProcessStatus, Seal
 
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
-    """What happened."""
+    """What happened, in the order it was written."""
 
-    list_display = ("id", "type", "account", "at")
-    list_filter = ("type", "account")
-    ordering = ("-id",)
-    show_full_result_count = False
+    list_display = ("id", "at", "type", "account", "data")
+    list_filter = ("type",)
+    search_fields = ("id__exact", "account__exact")
 
 
 @admin.register(Seal)
 class SealAdmin(ReadOnlyAdmin):
-    """The hash chain."""
+    """The stream's numbers and the hash chain."""
 
     list_display = ("seq", "event", "hash", "sealed_at")
     list_select_related = ("event",)
-    ordering = ("-seq",)
-    show_full_result_count = False
+    search_fields = ("seq__exact", "event__id__exact")
 
 
 @admin.register(Lease)
 class LeaseAdmin(ReadOnlyAdmin):
-    """Who is the one copy."""
+    """Which copy of each singleton works."""
 
     list_display = ("name", "holder", "epoch", "expires_at")
+    ordering = ("name",)
 
 
 @admin.register(ProcessStatus)
 class ProcessStatusAdmin(ReadOnlyAdmin):
-    """What runs."""
+    """What the supervisor says of each process."""
 
     list_display = ("name", "state", "pid", "since", "restarts", "last_exit", "updated_at")
+    ordering = ("name",)

@@ -1,82 +1,156 @@
-"""What the admin classes of every application share."""
+"""Two kinds of table in the console: those nobody edits, and those edited with a reason."""
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
-from django.http import HttpRequest
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Model
+from django.forms.models import BaseInlineFormSet, model_to_dict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
 from execution_site import audit
 
+REASON_LENGTH = 500
+
 
 class ReadOnlyAdmin(admin.ModelAdmin):
-    """Rows to look at: no adding, changing or deleting, in bulk neither."""
+    """A table to read: nothing is added, changed or deleted here, in bulk neither."""
 
-    def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
-        """Refuse."""
+    ordering = ("-pk",)
+    list_per_page = 50
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse to add."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
+        """Refuse to change."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse."""
+        """Refuse to delete."""
+        return False
+
+
+class ReadOnlyInline(admin.TabularInline):
+    """Rows to read beside the one they belong to."""
+
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse to add."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse to change."""
         return False
 
 
 class ReasonForm(ActionForm):
-    """An action with its reason."""
+    """An action with the reason for it."""
 
-    reason = forms.CharField(required=False, max_length=500)
+    reason = forms.CharField(required=False, max_length=REASON_LENGTH)
 
 
 class AuditedForm(forms.ModelForm):
-    """A change with its reason."""
+    """A change with the reason for it."""
 
-    reason = forms.CharField(max_length=500, help_text="Why; it goes into the audit trail.")
+    reason = forms.CharField(
+        max_length=REASON_LENGTH,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+        help_text="Why. Kept in the audit log with what was there before.",
+    )
 
 
 class AuditedAdmin(admin.ModelAdmin):
-    """Each change and deletion is recorded with before, after, who and why, in its transaction."""
+    """A table of rules: each change and each delete has a reason and an audit row of its own.
+
+    The audit row is written in the transaction of the change, which the admin opens.
+    """
 
     form = AuditedForm
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Save the row and its audit event together."""
-        before = _values(type(obj).objects.get(pk=obj.pk)) if change else None
-        super().save_model(request, obj, form, change)
-        self._record(request, obj, form.cleaned_data["reason"], before, _values(obj))
-
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        """Delete the row and record what it was."""
-        self._record(request, obj, "deleted in the console", _values(obj), None)
-        super().delete_model(request, obj)
+    delete_confirmation_template = "admin/reason_delete_confirmation.html"
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Deleting many at once has no reasons; it is not offered."""
+        """Return the actions without the bulk delete, which could not give reasons."""
         actions = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
 
-    def _record(self, request: HttpRequest, obj: Any, reason: str, before: Any, after: Any) -> None:
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """Return a row, locked while it is being changed, so that `before` is what was there."""
+        if request.method == "POST":
+            locked = self.get_queryset(request).order_by().select_for_update()
+            locked.filter(pk=self.opts.pk.to_python(object_id)).first()
+        return super().get_object(request, object_id, from_field)
+
+    def save_related(
+        self,
+        request: HttpRequest,
+        form: Any,
+        formsets: Iterable[BaseInlineFormSet],
+        change: bool,
+    ) -> None:
+        """Save what belongs to the row, then record the whole change."""
+        super().save_related(request, form, formsets, change)
+        row = self.get_queryset(request).get(pk=form.instance.pk)
+        after = model_to_dict(row, form.fields)
+        before = {name: form.initial.get(name) for name in after} if change else None
+        verb, reason = "changed" if change else "added", form.cleaned_data["reason"]
+        self._record(verb, request, row, before=before, after=after, reason=reason)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Delete with a reason; without one, ask again."""
+        if request.method == "POST" and not request.POST.get("reason", "").strip():
+            self.message_user(request, "Give a reason to delete this.", messages.ERROR)
+            return HttpResponseRedirect(request.path)
+        return super().delete_view(request, object_id, extra_context)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Delete a row and record what it was."""
+        before, reason = model_to_dict(obj), request.POST["reason"]
+        self._record("deleted", request, obj, before=before, after=None, reason=reason)
+        super().delete_model(request, obj)
+
+    def _record(
+        self, verb: str, request: HttpRequest, obj: Model, *, before: Any, after: Any, reason: str
+    ) -> None:
         audit.record(
-            obj._meta.model_name,
+            f"{self.opts.model_name}_{verb}",
             actor=request.user.get_username(),
             reason=reason,
             at=timezone.now(),
-            before=before,
-            after=after,
-            object_id=str(obj.pk),
+            before=_json(before),
+            after=_json(after),
+            object_id=f"{self.opts.label_lower}:{obj.pk}",
         )
 
 
-def _values(obj: Any) -> dict[str, str | None]:
-    """Return a row's columns as text, without what is sealed."""
-    return {
-        field.name: None if (value := getattr(obj, field.attname)) is None else str(value)
-        for field in obj._meta.concrete_fields
-        if field.editable or field.primary_key
+def reason_given(model_admin: admin.ModelAdmin, request: HttpRequest) -> str | None:
+    """Return the reason posted with an action; without one, say so on the page."""
+    if reason := request.POST.get("reason", "").strip()[:REASON_LENGTH]:
+        return reason
+    model_admin.message_user(request, "Give a reason: nothing was changed.", messages.ERROR)
+    return None
+
+
+def _json(values: dict[str, Any] | None) -> Any:
+    """Return fields as JSON values: decimals as strings, related rows by their names."""
+    if values is None:
+        return None
+    named = {
+        name: [str(v) for v in value] if isinstance(value, list) else value
+        for name, value in values.items()
     }
+    return json.loads(json.dumps(named, cls=DjangoJSONEncoder))

@@ -1,6 +1,4 @@
-"""Signals, orders, fills and their clients."""
-
-from typing import Any
+"""Who submits, and what came of it. Keys are revoked here; everything else is to be read."""
 
 from django.contrib import admin, messages
 from django.db import transaction
@@ -9,8 +7,13 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from execution_site import audit
-from execution_site.audit import ReasonRequired
-from execution_site.console import AuditedAdmin, ReadOnlyAdmin, ReasonForm
+from execution_site.console import (
+    AuditedAdmin,
+    ReadOnlyAdmin,
+    ReadOnlyInline,
+    ReasonForm,
+    reason_given,
+)
 from orders.models import (
     ApiClient,
     ApiKey,
@@ -21,117 +24,188 @@ from orders.models import (
     SubmissionAttempt,
     VenueOrder,
 )
+from orders.payloads import time_text
+
+
+class KeyInline(ReadOnlyInline):
+    """A client's keys, without their hashes."""
+
+    model = ApiKey
+    fields = readonly_fields = ("prefix", "scopes", "networks", "expires_at", "revoked_at")
+
+
+def revoke(model_admin: admin.ModelAdmin, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
+    """Revoke keys at once, each with its audit row; one that was revoked before stays as it is."""
+    if (reason := reason_given(model_admin, request)) is None:
+        return
+    now, actor = timezone.now(), request.user.get_username()
+    with transaction.atomic(durable=True):
+        live = list(keys.filter(revoked_at=None).select_for_update(of=("self",)).order_by("pk"))
+        for key in live:
+            key.revoked_at = now
+            key.save(update_fields=["revoked_at"])
+            audit.record(
+                "apikey_revoked",
+                actor=actor,
+                reason=reason,
+                at=now,
+                before={"prefix": key.prefix, "revoked_at": None},
+                after={"prefix": key.prefix, "revoked_at": time_text(now)},
+                object_id=f"orders.apikey:{key.pk}",
+            )
+    model_admin.message_user(request, f"Keys revoked: {len(live)}.", messages.WARNING)
 
 
 @admin.register(ApiClient)
 class ApiClientAdmin(AuditedAdmin):
-    """Who may submit signals, and for which accounts."""
+    """Senders of signals: their accounts, and their keys to look at."""
 
     list_display = ("name", "user", "is_active", "created_at")
+    list_filter = ("is_active",)
+    list_select_related = ("user",)
+    search_fields = ("name",)
+    ordering = ("name",)
     filter_horizontal = ("accounts",)
+    inlines = (KeyInline,)
+    action_form = ReasonForm
+    actions = ("revoke_keys",)
+
+    @admin.action(description="Revoke all keys of the selected clients", permissions=("change",))
+    def revoke_keys(self, request: HttpRequest, queryset: QuerySet[ApiClient]) -> None:
+        """Revoke what is left of these clients' keys."""
+        revoke(self, request, ApiKey.objects.filter(client__in=queryset))
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    """Keys are made by `create_api_key` and revoked here."""
+    """Keys; `create_api_key` makes them and shows the secret once."""
 
-    list_display = ("prefix", "client", "scopes", "expires_at", "revoked_at")
+    list_display = ("prefix", "client", "scopes", "created_at", "expires_at", "revoked_at")
+    list_select_related = ("client",)
+    search_fields = ("prefix__exact", "client__name")
+    exclude = ("secret_hash",)
     action_form = ReasonForm
-    actions = ("revoke",)
+    actions = ("revoke_selected",)
 
-    @admin.action(description="Revoke", permissions=("revoke",))
-    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        """Revoke keys, for good."""
-        now = timezone.now()
-        try:
-            with transaction.atomic():
-                for key in queryset.filter(revoked_at=None):
-                    audit.record(
-                        "api_key_revoked",
-                        actor=request.user.get_username(),
-                        reason=request.POST.get("reason", ""),
-                        at=now,
-                        before=None,
-                        after=now.isoformat(),
-                        object_id=key.prefix,
-                    )
-                    ApiKey.objects.filter(pk=key.pk).update(revoked_at=now)
-        except ReasonRequired:
-            self.message_user(request, "Give a reason: it is recorded.", messages.ERROR)
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Tell whether this person may take a key away."""
+        return request.user.has_perm("orders.change_apikey")
 
-    def has_revoke_permission(self, request: HttpRequest, *_: Any) -> bool:
-        """Tell whether the user may revoke."""
-        return request.user.has_perm("orders.delete_apikey")
+    @admin.action(description="Revoke the selected keys", permissions=("revoke",))
+    def revoke_selected(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        """Revoke these keys."""
+        revoke(self, request, queryset)
 
 
 @admin.register(Signal)
 class SignalAdmin(ReadOnlyAdmin):
-    """What was asked for."""
+    """What was asked for, and how it was answered."""
 
-    list_display = ("id", "strategy", "signal_id", "instrument", "action", "quantity", "status")
-    list_filter = ("status", "strategy")
-    list_select_related = ("instrument",)
-    search_fields = ("signal_id", "strategy")
-    ordering = ("-id",)
-    show_full_result_count = False
+    list_display = (
+        "id",
+        "received_at",
+        "strategy",
+        "signal_id",
+        "connection",
+        "instrument",
+        "action",
+        "quantity",
+        "status",
+    )
+    list_filter = ("status", "connection")
+    list_select_related = ("connection", "instrument")
+    search_fields = ("id__exact", "strategy__exact", "signal_id__exact")
+
+
+class AttemptInline(ReadOnlyInline):
+    """Each grant to send the order."""
+
+    model = SubmissionAttempt
+
+
+class FillInline(ReadOnlyInline):
+    """What was executed of the order."""
+
+    model = Fill
+    fields = readonly_fields = (
+        "venue_trade_id",
+        "quantity",
+        "price",
+        "commission",
+        "commission_currency",
+        "traded_at",
+        "late",
+    )
 
 
 @admin.register(Order)
 class OrderAdmin(ReadOnlyAdmin):
-    """What was sent."""
+    """Orders; the overview cancels them."""
 
     list_display = (
         "id",
+        "created_at",
+        "connection",
         "strategy",
         "instrument",
         "side",
         "quantity",
+        "order_type",
+        "limit_price",
         "filled_quantity",
         "status",
         "status_reason",
-        "created_at",
     )
-    list_filter = ("status", "connection", "strategy")
-    list_select_related = ("instrument",)
-    search_fields = ("client_order_id", "venue_order_id")
-    ordering = ("-id",)
-    show_full_result_count = False
+    list_filter = ("status", "side", "connection")
+    list_select_related = ("connection", "instrument")
+    search_fields = ("id__exact", "client_order_id__exact", "venue_order_id__exact")
+    inlines = (AttemptInline, FillInline)
 
 
 @admin.register(SubmissionAttempt)
 class SubmissionAttemptAdmin(ReadOnlyAdmin):
-    """Each grant to send."""
+    """Each grant to send, and what came of it."""
 
-    list_display = ("id", "order_id", "number", "epoch", "outcome", "granted_at", "answered_at")
+    list_display = ("id", "order", "number", "epoch", "granted_at", "outcome", "answered_at")
     list_filter = ("outcome",)
-    ordering = ("-id",)
-    show_full_result_count = False
+    list_select_related = ("order",)
+    search_fields = ("order__id__exact",)
 
 
 @admin.register(VenueOrder)
 class VenueOrderAdmin(ReadOnlyAdmin):
-    """Names at venues."""
+    """The names orders have at their venues."""
 
-    list_display = ("venue_order_id", "order_id", "connection", "role", "active")
-    list_select_related = ("connection",)
-    ordering = ("-id",)
-    show_full_result_count = False
+    list_display = ("id", "order", "connection", "venue_order_id", "role", "active")
+    list_select_related = ("order", "connection")
+    search_fields = ("venue_order_id__exact", "client_order_id__exact")
 
 
 @admin.register(Fill)
 class FillAdmin(ReadOnlyAdmin):
-    """What was done."""
+    """What was executed, booked once."""
 
-    list_display = ("id", "instrument", "side", "quantity", "price", "commission", "traded_at")
-    list_filter = ("connection", "strategy")
-    list_select_related = ("instrument",)
-    ordering = ("-id",)
-    show_full_result_count = False
+    list_display = (
+        "id",
+        "traded_at",
+        "connection",
+        "strategy",
+        "instrument",
+        "side",
+        "quantity",
+        "price",
+        "commission",
+        "late",
+    )
+    list_filter = ("side", "late", "connection")
+    list_select_related = ("connection", "instrument")
+    search_fields = ("id__exact", "order__id__exact", "venue_trade_id__exact")
 
 
 @admin.register(StreamCursor)
 class StreamCursorAdmin(ReadOnlyAdmin):
-    """How far venues have been read."""
+    """How far each venue's reports have been read."""
 
     list_display = ("connection", "cursor", "updated_at")
     list_select_related = ("connection",)
+    ordering = ("connection__name",)

@@ -1,4 +1,4 @@
-"""Positions, to look at."""
+"""Positions in the console, to be read: they are the fold of fills and nothing else."""
 
 from django.contrib import admin
 
@@ -16,11 +16,10 @@ class PositionAdmin(ReadOnlyAdmin):
         "strategy",
         "instrument",
         "quantity",
-        "cost",
         "realized_pnl",
         "commission",
         "updated_at",
     )
-    list_filter = ("connection", "strategy")
+    list_filter = ("connection",)
     list_select_related = ("connection", "instrument")
-    ordering = ("-id",)
+    search_fields = ("strategy", "instrument__symbol")

@@ -1,15 +1,13 @@
-"""The rules of trading: switches by audited actions, limits with a reason."""
+"""The rules in the console: switches by audited actions, limits by audited forms."""
 
 from collections.abc import Callable
-from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from execution_site.audit import ReasonRequired
-from execution_site.console import AuditedAdmin, ReadOnlyAdmin, ReasonForm
+from execution_site.console import AuditedAdmin, ReadOnlyAdmin, ReasonForm, reason_given
 from risk import control
 from risk.checks import KillLevel, SystemMode
 from risk.models import RiskDecision, RiskLimit, RiskUsage, SymbolRule, SystemControl
@@ -20,86 +18,124 @@ class SystemControlAdmin(ReadOnlyAdmin):
     """The one row that gates trading: changed by audited actions, never through a form."""
 
     list_display = ("__str__", "mode", "kill_active", "kill_level", "kill_reason", "epoch")
+    list_display_links = ("__str__",)
+    exclude = ("installation",)
     action_form = ReasonForm
-    actions = ("to_guide", "to_autonomous", "kill_halted", "kill_reduce_only", "release")
+    actions = (
+        "switch_to_guide",
+        "switch_to_autonomous",
+        "engage_halted",
+        "engage_reduce_only",
+        "release_kill",
+    )
+
+    def has_change_mode_permission(self, request: HttpRequest) -> bool:
+        """Tell whether this person may change the mode."""
+        return request.user.has_perm("risk.change_mode")
+
+    def has_engage_kill_permission(self, request: HttpRequest) -> bool:
+        """Tell whether this person may engage and release the kill switch."""
+        return request.user.has_perm("risk.engage_kill")
 
     @admin.action(description="Switch to GUIDE: signals are refused", permissions=("change_mode",))
-    def to_guide(self, request: HttpRequest, queryset: QuerySet[SystemControl]) -> None:
-        """Refuse signals."""
-        self._do(request, lambda **who: control.set_system_mode(SystemMode.GUIDE, **who))
+    def switch_to_guide(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
+        """Refuse every signal from now on."""
+        self._set_mode(request, SystemMode.GUIDE)
 
     @admin.action(
         description="Switch to AUTONOMOUS: signals are traded", permissions=("change_mode",)
     )
-    def to_autonomous(self, request: HttpRequest, queryset: QuerySet[SystemControl]) -> None:
-        """Trade signals."""
-        self._do(request, lambda **who: control.set_system_mode(SystemMode.AUTONOMOUS, **who))
+    def switch_to_autonomous(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
+        """Send what risk admits from now on."""
+        self._set_mode(request, SystemMode.AUTONOMOUS)
 
-    @admin.action(description="KILL: halt everything", permissions=("engage_kill",))
-    def kill_halted(self, request: HttpRequest, queryset: QuerySet[SystemControl]) -> None:
-        """Halt."""
-        self._do(request, lambda **who: control.engage_kill(level=KillLevel.HALTED, **who))
+    @admin.action(description="Engage kill: HALTED", permissions=("engage_kill",))
+    def engage_halted(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
+        """Let nothing but cancels pass."""
+        self._engage(request, KillLevel.HALTED)
 
-    @admin.action(description="KILL: reduce only", permissions=("engage_kill",))
-    def kill_reduce_only(self, request: HttpRequest, queryset: QuerySet[SystemControl]) -> None:
-        """Let closing orders through alone."""
-        self._do(request, lambda **who: control.engage_kill(level=KillLevel.REDUCE_ONLY, **who))
+    @admin.action(description="Engage kill: REDUCE_ONLY", permissions=("engage_kill",))
+    def engage_reduce_only(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
+        """Let nothing but cancels and reduce-only orders pass."""
+        self._engage(request, KillLevel.REDUCE_ONLY)
 
-    @admin.action(description="Release the kill switch", permissions=("engage_kill",))
-    def release(self, request: HttpRequest, queryset: QuerySet[SystemControl]) -> None:
-        """Trade again."""
-        self._do(request, control.release_kill)
+    @admin.action(description="Release kill", permissions=("engage_kill",))
+    def release_kill(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
+        """Let orders pass again, as the mode allows."""
+        self._change(
+            request,
+            lambda actor, reason: control.release_kill(
+                actor=actor, reason=reason, now=timezone.now()
+            ),
+            said="The kill switch is released.",
+        )
 
-    def _do(self, request: HttpRequest, change: Callable[..., None]) -> None:
-        try:
-            change(
-                actor=request.user.get_username(),
-                reason=request.POST.get("reason", ""),
-                now=timezone.now(),
-            )
-        except ReasonRequired:
-            self.message_user(request, "Give a reason: it is recorded.", messages.ERROR)
+    def _set_mode(self, request: HttpRequest, mode: SystemMode) -> None:
+        self._change(
+            request,
+            lambda actor, reason: control.set_system_mode(
+                mode, actor=actor, reason=reason, now=timezone.now()
+            ),
+            said=f"The system is in {mode}.",
+        )
+
+    def _engage(self, request: HttpRequest, level: KillLevel) -> None:
+        self._change(
+            request,
+            lambda actor, reason: control.engage_kill(
+                level=level, actor=actor, reason=reason, now=timezone.now()
+            ),
+            said=f"The kill switch is engaged at {level}. Working orders were not cancelled.",
+        )
+
+    def _change(
+        self, request: HttpRequest, change: Callable[[str, str], None], *, said: str
+    ) -> None:
+        """Make a change with its reason and say how it went."""
+        if (reason := reason_given(self, request)) is None:
             return
-        self.message_user(request, f"Done: {control.current()}.", messages.WARNING)
-
-    def has_change_mode_permission(self, request: HttpRequest, *_: Any) -> bool:
-        """Tell whether the user may set the mode."""
-        return request.user.has_perm("risk.change_mode")
-
-    def has_engage_kill_permission(self, request: HttpRequest, *_: Any) -> bool:
-        """Tell whether the user may move the kill switch."""
-        return request.user.has_perm("risk.engage_kill")
+        try:
+            change(request.user.get_username(), reason)
+        except control.NotDrained as e:
+            unfinished = f"{said} But a sender granted before may still send: {e}."
+            self.message_user(request, unfinished, messages.ERROR)
+        else:
+            self.message_user(request, said, messages.WARNING)
 
 
 @admin.register(RiskLimit)
 class RiskLimitAdmin(AuditedAdmin):
-    """Limits; each change has a reason."""
+    """Limits; without an account one applies to each account."""
 
-    list_display = ("metric", "connection", "value", "note")
+    list_display = ("metric", "value", "connection", "note")
     list_filter = ("metric", "connection")
+    list_select_related = ("connection",)
+    ordering = ("metric", "connection__name")
 
 
 @admin.register(SymbolRule)
 class SymbolRuleAdmin(AuditedAdmin):
-    """What may be traded; each change has a reason."""
+    """Symbols that may, or may not, be traded."""
 
     list_display = ("symbol", "rule", "connection", "note")
     list_filter = ("rule", "connection")
+    list_select_related = ("connection",)
+    ordering = ("symbol",)
+    search_fields = ("symbol",)
 
 
 @admin.register(RiskUsage)
 class RiskUsageAdmin(ReadOnlyAdmin):
-    """What is used of the limits."""
+    """How much of a counted limit is used."""
 
     list_display = ("connection", "metric", "trading_date", "used")
-    ordering = ("-trading_date",)
+    list_filter = ("metric", "connection")
+    list_select_related = ("connection",)
 
 
 @admin.register(RiskDecision)
 class RiskDecisionAdmin(ReadOnlyAdmin):
-    """Verdicts with every check."""
+    """Verdicts, with every check and the facts judged."""
 
-    list_display = ("id", "status", "build", "decided_at")
-    list_filter = ("status",)
-    ordering = ("-id",)
-    show_full_result_count = False
+    list_display = ("id", "status", "decided_at", "build")
+    search_fields = ("id__exact",)

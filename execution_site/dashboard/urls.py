@@ -1,4 +1,4 @@
-"""The pages."""
+"""The pages people sign in to."""
 
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
@@ -6,7 +6,7 @@ from django.urls import path
 from execution_site.dashboard import views
 
 urlpatterns = [
-    path("", views.overview, name="overview"),
-    path("sign-in", LoginView.as_view(template_name="registration/login.html"), name="login"),
-    path("sign-out", LogoutView.as_view(), name="logout"),
+    path("", views.show_overview, name="overview"),
+    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
 ]

@@ -1,42 +1,21 @@
-"""The overview: first paint from the database, kept alive by the stream."""
-
-from typing import Any
+"""Server-rendered pages; static/js keeps them live."""
 
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
 
-from execution_site import hub
-from orders import authentication, selectors
-from orders.clients import Scope
-from orders.lifecycle import OPEN
-
-ROLES = ("web", "worker", "beat", "sealer", "market", "postgres", "valkey")
+from execution_site.dashboard.overview import overview_context
 
 
 @never_cache
+@require_safe
 @login_required
-def overview(request: HttpRequest) -> HttpResponse:
-    """Show orders, fills, positions, PnL and the system's state."""
-    principal = authentication.principal_for_user(request.user)  # type: ignore[arg-type]
-    accounts = sorted(principal.accounts)
-    seq, state = hub.snapshot_with_seq(selectors.snapshot, accounts)
-    context: dict[str, Any] = {
-        "seq": seq,
-        "accounts": accounts,
-        "can_trade": Scope.TRADE.value in principal.scopes,
-        "can_control": Scope.CONTROL.value in principal.scopes,
-        "is_live": any(c["environment"] == "live" for c in state["system"]["connections"]),
-        "open_orders": sum(order["status"] in OPEN for order in state["orders"]),
-        "lights": _lights(state["system"]["processes"]),
-        "state": state,
-    }
-    return render(request, "dashboard/overview.html", context)
-
-
-def _lights(processes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a light per process of the site, those that never reported included."""
-    known = {process["name"]: process for process in processes}
-    missing: dict[str, Any] = {"state": "unknown", "age": ""}
-    return [known.get(name, missing | {"name": name}) for name in ROLES]
+def show_overview(request: HttpRequest) -> HttpResponse:
+    """Show what trades now: switches, money, positions, orders, fills, quotes and signals."""
+    user = request.user
+    assert isinstance(user, User)  # login_required has seen to it
+    return render(request, "dashboard/overview.html", overview_context(user, now=timezone.now()))

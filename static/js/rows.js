@@ -1,62 +1,120 @@
-// Rows: the server's template, cloned and filled with the API's own strings.
-const SHOWN = 100;
-const EMPTY = { limit_price: "market", average_price: "–", last_price: "–", bid: "–", ask: "–", last: "–", unrealized_pnl: "unknown", status_reason: "", quantity: "" };
-const still = matchMedia("(prefers-reduced-motion: reduce)");
+// Rows: cloned from the templates the server renders, filled with the API's strings as they are.
+// execution_site/templatetags/trading.py writes them the same way for the first paint.
+import { add, negate, sign } from "./decimal.js";
 
-export function put(list, kind, data, { flash = true } = {}) {
-  const key = String(data.id ?? data.symbol);
-  let row = list.querySelector(`:scope > [data-key="${CSS.escape(key)}"]`);
-  if (row && data.updated_at && row.dataset.updated && row.dataset.updated > data.updated_at) return row;
-  if (!row) {
-    row = document.getElementById(`row-${kind}`).content.firstElementChild.cloneNode(true);
-    row.dataset.key = key;
-    list.prepend(row);
-    while (list.children.length > SHOWN) list.lastElementChild.remove();
-    if (flash) light(row);
-  }
-  fill(row, data);
-  return row;
+export const UNKNOWN = "—";
+const FLASH_CLASSES = { "+": "flash-up", "-": "flash-down" };
+
+export const clock = (iso) => (iso ? iso.slice(11, 19) : UNKNOWN);
+
+function look(data, path) {
+  return path.split(".").reduce((value, name) => value?.[name], data);
 }
 
+function writeNumber(cell, value) {
+  const [whole, ...rest] = (value ?? UNKNOWN).split(".");
+  const fraction = rest.length ? `.${rest[0]}` : "";
+  const [int, frac] = cell.children;
+  if (int.textContent !== whole) int.textContent = whole;
+  if (frac.textContent !== fraction) frac.textContent = fraction;
+}
+
+export function read(cell) {
+  const text = cell.textContent;
+  return text === UNKNOWN || text === "" ? null : text;
+}
+
+function flash(cell, before, after) {
+  const moved = before === null || after === null ? "" : sign(add(after, negate(before)));
+  const name = FLASH_CLASSES[moved];
+  if (!name) return;
+  cell.classList.remove(...Object.values(FLASH_CLASSES));
+  void cell.offsetWidth; // restarts the animation
+  cell.classList.add(name);
+}
+
+function write(cell, value) {
+  const { dataset } = cell;
+  if (dataset.as === "number") {
+    const before = read(cell);
+    if (before === value) return;
+    writeNumber(cell, value);
+    if ("flash" in dataset) flash(cell, before, value);
+    if ("sign" in dataset) dataset.sign = sign(value);
+    if ("holds" in dataset) dataset.holds = sign(value);
+    return;
+  }
+  const text = value === null ? "" : String(value);
+  if (dataset.as === "clock") cell.title = text;
+  cell.textContent = dataset.as === "clock" ? clock(text) : text;
+  if ("value" in dataset) dataset.value = text;
+}
+
+// Writes what `data` has and leaves the rest of the row alone.
 export function fill(row, data) {
   for (const cell of row.querySelectorAll("[data-field]")) {
-    const name = cell.dataset.field;
-    if (!(name in data)) continue;
-    const text = data[name] === null ? (EMPTY[name] ?? "") : String(data[name]);
-    if (cell.dataset.raw === text) continue;
-    const moved = cell.dataset.raw !== undefined && cell.classList.contains("number");
-    cell.dataset.raw = text;
-    if (cell.classList.contains("time")) {
-      cell.textContent = text.slice(11, 19);
-      cell.title = text;
-    } else {
-      cell.textContent = text;
-    }
-    if (cell.classList.contains("signed")) sign(cell, text);
-    if (moved) light(cell);
+    const value = look(data, cell.dataset.field);
+    if (value !== undefined) write(cell, value);
   }
-  if (data.status) row.dataset.status = data.status;
-  if (data.side) row.dataset.side = data.side;
-  if (data.currency) row.dataset.currency = data.currency;
-  if (data.updated_at) row.dataset.updated = data.updated_at;
 }
 
-export function sign(cell, text) {
-  cell.dataset.sign = text.startsWith("-") ? "minus" : /[1-9]/.test(text) ? "plus" : "zero";
-}
+export class Rows {
+  constructor(list, { limit = Infinity, keeps = () => false } = {}) {
+    this.list = list.tBodies ? list.tBodies[0] : list;
+    this.template = list.parentElement.querySelector(":scope > template:not([data-rows])");
+    this.limit = limit;
+    this.keeps = keeps; // rows that stay whatever the limit
+    this.byKey = new Map([...this.list.children].map((row) => [row.dataset.key, row]));
+  }
 
-export function dress(root) {
-  for (const row of root.querySelectorAll("[data-key]")) {
-    const data = {};
-    for (const cell of row.querySelectorAll("[data-field]")) data[cell.dataset.field] = cell.textContent;
+  get(key) {
+    return this.byKey.get(String(key));
+  }
+
+  // Shows `data` under `key` unless the row shows newer; returns the row, or null for old news.
+  put(key, data, { version = "", atEnd = false } = {}) {
+    let row = this.get(key);
+    if (row && version && version < row.dataset.version) return null;
+    if (!row) row = this.#insert(String(key), atEnd);
+    if (version) row.dataset.version = version;
     fill(row, data);
+    return row;
   }
-  for (const cell of root.querySelectorAll(".signed")) sign(cell, cell.textContent);
+
+  #insert(key, atEnd) {
+    const row = this.template.content.firstElementChild.cloneNode(true);
+    row.dataset.key = key;
+    if (atEnd) this.list.append(row);
+    else this.list.prepend(row);
+    row.classList.add("arrived");
+    this.byKey.set(key, row);
+    if (this.byKey.size > this.limit) this.#trim();
+    return row;
+  }
+
+  #trim() {
+    const last = [...this.list.children].reverse().find((row) => !this.keeps(row));
+    if (!last) return;
+    this.byKey.delete(last.dataset.key);
+    last.remove();
+  }
 }
 
-function light(element) {
-  if (still.matches) return;
-  element.classList.remove("flash");
-  void element.offsetWidth;
-  element.classList.add("flash");
+// Decimal points line up: each number column is as wide behind the point as its longest fraction.
+const sheet = new CSSStyleSheet();
+const longest = new Map();
+document.adoptedStyleSheets.push(sheet);
+
+export function align(root) {
+  let grew = false;
+  for (const part of root.querySelectorAll("table .frac")) {
+    const table = part.closest("table").dataset.rows;
+    const column = `[data-rows="${table}"] [data-field="${part.parentElement.dataset.field}"] .frac`;
+    const { length } = part.textContent;
+    if (longest.has(column) && length <= longest.get(column)) continue;
+    longest.set(column, length);
+    grew = true;
+  }
+  if (!grew) return;
+  sheet.replaceSync([...longest].map(([at, n]) => `${at}{min-width:${n}ch}`).join("\n"));
 }

@@ -1,62 +1,83 @@
-// The socket: frames in order, gaps found by `prev`, resumed with ?after=, stale after silence.
-const SILENCE_MS = 5000;
-const LONGEST_PAUSE_MS = 8000;
-const DURABLE = new Set(["signal", "order", "fill", "position", "pnl", "system", "breaker", "connection", "reconciliation", "audit"]);
+// The socket: events in order and without gaps, resumed after every loss.
+// `prev` of each durable frame and `seq` of each heartbeat name the durable frame before it here,
+// so a gap shows at once; we then resume with ?after= the last one seen.
+
+const SILENT_MS = 10_000;
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 15_000;
+const OVERFLOWED = 4408;
+const FORBIDDEN = 4403;
 
 export class Stream {
-  constructor(path, seq, handlers) {
-    this.path = path;
-    this.seq = seq;
-    this.handlers = handlers;
-    this.failures = 0;
-    this.heardAt = 0;
-    setInterval(() => this.#watch(), 1000);
+  #socket = null;
+  #retry = null;
+  #attempts = 0;
+  #soughtAt = 0;
+
+  // onState hears "connecting", "live", "reconnecting" or "resyncing"; onLost is called when the
+  // events in between are gone and the page has to begin anew.
+  constructor({ url, seq, onFrame, onState, onLost }) {
+    Object.assign(this, { url, seq, onFrame, onState, onLost, heardAt: Date.now() });
+    setInterval(() => this.#watch(), 1_000);
+    addEventListener("online", () => this.#socket === null && this.#connect());
+    this.#connect();
   }
 
-  open() {
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}${this.path}?after=${this.seq}`);
-    this.socket = socket;
-    this.heardAt = Date.now();
-    socket.onmessage = (message) => this.socket === socket && this.#hear(JSON.parse(message.data));
-    socket.onclose = () => this.socket === socket && this.#retry();
-    this.handlers.state("connecting");
+  #connect() {
+    clearTimeout(this.#retry);
+    this.#soughtAt = Date.now();
+    const socket = new WebSocket(`${this.url}?after=${this.seq}`);
+    socket.onmessage = (message) => this.#hear(JSON.parse(message.data));
+    socket.onclose = (event) => this.#closed(event.code);
+    this.#socket = socket;
   }
 
   #hear(frame) {
     this.heardAt = Date.now();
-    this.failures = 0;
-    if (frame.type === "heartbeat") {
-      if (frame.seq > this.seq) return this.#reopen();
-      this.handlers.state("live");
-      return this.handlers.beat();
-    }
-    if (frame.type === "resync") return this.handlers.state("resyncing");
+    this.#attempts = 0;
+    if (frame.type === "resync") return this.onState("resyncing");
     if (frame.type === "snapshot") {
-      this.seq = frame.seq;
-      return this.handlers.snapshot(frame.data);
+      // The same seq: the stream has stood still for too long to be resumed, and nothing is missing.
+      if (frame.seq !== this.seq) this.onLost();
+      return undefined;
     }
-    if (DURABLE.has(frame.type)) {
-      if (frame.seq <= this.seq) return;
-      if (frame.prev !== this.seq) return this.#reopen();
+    if (frame.type === "heartbeat") {
+      if (frame.seq !== this.seq) return this.#resume();
+      return this.onState("live");
+    }
+    if (frame.seq !== undefined) {
+      if (frame.seq <= this.seq) return undefined;
+      if (frame.prev !== this.seq) return this.#resume();
       this.seq = frame.seq;
     }
-    this.handlers.frame(frame);
-  }
-
-  #reopen() {
-    this.socket.onclose = null;
-    this.socket.close();
-    this.open();
-  }
-
-  #retry() {
-    this.handlers.state("reconnecting");
-    const pause = Math.min(LONGEST_PAUSE_MS, 250 * 2 ** this.failures++) * (0.5 + Math.random());
-    setTimeout(() => this.open(), pause);
+    this.onState("live");
+    return this.onFrame(frame);
   }
 
   #watch() {
-    if (this.socket?.readyState === WebSocket.OPEN && Date.now() - this.heardAt > SILENCE_MS) this.#reopen();
+    const quietSince = Math.max(this.heardAt, this.#soughtAt);
+    if (this.#socket !== null && Date.now() - quietSince > SILENT_MS) this.#resume();
+  }
+
+  #resume() {
+    this.#drop();
+    this.onState("reconnecting");
+    this.#connect();
+  }
+
+  #drop() {
+    this.#socket.onmessage = this.#socket.onclose = null; // what it still says is not for us
+    this.#socket.close();
+    this.#socket = null;
+  }
+
+  #closed(code) {
+    this.#socket = null;
+    this.onState("reconnecting");
+    if (code === FORBIDDEN) return this.onLost(); // signed out, or other accounts: the page tells
+    const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#attempts++);
+    const pause = code === OVERFLOWED ? FIRST_PAUSE_MS : longest;
+    this.#retry = setTimeout(() => this.#connect(), pause * (0.5 + Math.random() / 2));
+    return undefined;
   }
 }

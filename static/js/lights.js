@@ -1,0 +1,35 @@
+// Process lights: what the supervisor last said of each, and how long ago.
+// execution_site/dashboard/overview.py says the same for the first paint.
+
+const SILENT_SECONDS = 10;
+
+export class Lights {
+  constructor(rows) {
+    this.rows = rows;
+    this.heard = new Map();
+    for (const [name, { dataset }] of rows.byKey) this.#note(name, dataset.state, Number(dataset.age));
+  }
+
+  put({ name, state, age }) {
+    this.#note(name, state, age);
+    this.rows.put(name, { name }, { atEnd: true });
+    this.#show(name);
+  }
+
+  tick() {
+    for (const name of this.heard.keys()) this.#show(name);
+  }
+
+  #note(name, state, age) {
+    this.heard.set(name, { state, since: Date.now() - age * 1000 });
+  }
+
+  #show(name) {
+    const { state, since } = this.heard.get(name);
+    const age = Math.max(0, Math.floor((Date.now() - since) / 1000));
+    const silent = age > SILENT_SECONDS;
+    const said = state !== "up" ? state : silent ? `silent ${age} s` : `${age} s`;
+    const row = this.rows.put(name, { said });
+    row.dataset.health = state === "up" && !silent ? "good" : "bad";
+  }
+}
