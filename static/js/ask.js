@@ -44,7 +44,9 @@ export function prepareDialogs(onDone) {
   }
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest?.("input, textarea, select, dialog");
-    if (event.shiftKey && event.key === "K" && !typing) document.getElementById("kill-dialog")?.showModal();
+    if (!event.shiftKey || event.key !== "K" || typing) return;
+    event.preventDefault(); // or the letter would be typed as the reason
+    document.getElementById("kill-dialog")?.showModal();
   });
 }
 
