@@ -15,6 +15,7 @@ from orders.clients import ApiClient, issue_key
 from risk.checks import SystemMode
 from risk.models import SystemControl
 from tests import databases
+from tests.site import Site
 
 
 def pytest_configure():
@@ -52,6 +53,14 @@ def transactional_db(db):
 @pytest.fixture
 def _django_db_helper(db):
     """What the mark `django_db` asks for: the same."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The whole site, bare, as processes: shared by the tests of one module."""
+    site = Site(tmp_path_factory.mktemp("site"))
+    yield site.start()
+    site.discard()
 
 
 @pytest.fixture
