@@ -131,7 +131,7 @@ def quote(account):
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """The whole site with the synthetic market and the demo's account; shared by all that try it."""
+    """The whole site, with the synthetic market and the demo's account; shared by all tests."""
     running = Site(tmp_path_factory.mktemp("site"), FEED="synthetic").start()
     running.manage("seed_demo")
     yield running
