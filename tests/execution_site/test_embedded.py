@@ -148,12 +148,13 @@ def test_a_killed_server_comes_back_on_its_port_within_two_seconds(running, name
     assert query(running.runtime, "SELECT number FROM kept") == 7
 
 
-def test_postgresql_comes_back_although_a_query_of_before_goes_on(running):
-    """An orphaned backend holds the shared memory until its query ends."""
+def test_nothing_of_a_killed_postgresql_goes_on_beside_the_next(running):
+    """An orphaned backend would end its query, and write, before it looked for its parent."""
+    endless = "SELECT sum(a) FROM generate_series(1, 100000) a, generate_series(1, 100000) b"
 
     def wait():
         with pytest.raises(psycopg.OperationalError):
-            query(running.runtime, "SELECT pg_sleep(60)")
+            query(running.runtime, endless)
 
     busy = threading.Thread(target=wait)
     busy.start()
