@@ -1,19 +1,23 @@
-# Everything from a bare clone: Python 3.11 or newer, git and make are all it takes.
+# Everything from a bare clone: Python 3.11 or newer (with venv), git and make are all it takes.
 PYTHON ?= python3
 UV := 0.13.8
 BIN := .venv/bin
 
-.PHONY: run test check lock clean
+.PHONY: run test check bench lock clean
 .DELETE_ON_ERROR:
 
+run: export DEMO ?= 1
 run: .venv/run.stamp
-	DEMO=$${DEMO:-1} $(BIN)/python manage.py run
+	@exec $(BIN)/python manage.py run
 
 test: .venv/dev.stamp
 	@command -v chromium >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing chromium for the browser tests"; \
 	    apt-get update -q >/dev/null && apt-get install -qy --no-install-recommends chromium >/dev/null; \
-	  else echo "chromium is missing: browser tests are skipped (apt-get install chromium)"; fi; }
+	  fi; } || true
+	@command -v chromium >/dev/null || \
+	  echo "chromium is missing: browser tests are skipped (apt-get install chromium)"
 	$(BIN)/python -m pytest
 
 check: .venv/dev.stamp
@@ -23,6 +27,9 @@ check: .venv/dev.stamp
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
+bench: .venv/dev.stamp
+	$(BIN)/python -m benchmarks
+
 lock: .venv/dev.stamp
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
@@ -30,15 +37,19 @@ lock: .venv/dev.stamp
 clean:
 	rm -rf .venv
 
+# umask: the services run as `nobody` where we are root, from binaries in here.
 .venv/uv.stamp:
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). PYTHON=python3.11 make ..."; \
+	  exit 1; }
+	umask 022; $(PYTHON) -m venv .venv
+	umask 022; $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
 	@touch $@
 
 .venv/run.stamp: .venv/uv.stamp requirements.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	umask 022; $(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
 	@touch $@
 
 .venv/dev.stamp: .venv/run.stamp requirements-dev.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	umask 022; $(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
 	@touch $@

@@ -1,23 +1,28 @@
 """Connections, instruments, quotes, and the paper venue's ledger."""
 
-import json
 from typing import Any
+from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils import timezone
 
 from brokers import credentials
-from brokers.models import BrokerConnection, Instrument, PaperOrder, PaperReport, Quote
+from brokers.models import Broker, BrokerConnection, Instrument, PaperOrder, PaperReport, Quote
+from brokers.paper.rules import InvalidTerms, Terms
+from execution_site import audit
 from execution_site.console import AuditedAdmin, AuditedForm, ReadOnlyAdmin
 
 
 class ConnectionForm(AuditedForm):
-    """Credentials go in and never come out."""
+    """Credentials go in and never come out, not even when the form comes back with an error."""
 
+    base_url = forms.URLField(required=False, assume_scheme="https")
     new_credentials = forms.JSONField(
         required=False,
-        help_text='A JSON object, e.g. {"api_key": "..."}; replaces what is stored, never shown.',
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "size": 60}),
+        help_text='A JSON object, e.g. {"api_key": "..."}; replaces what is stored, {} removes it.',
     )
 
     class Meta:
@@ -25,28 +30,74 @@ class ConnectionForm(AuditedForm):
         exclude = ("credentials_sealed",)
 
     def clean_new_credentials(self) -> dict[str, str] | None:
-        """Take an object of texts."""
-        given = self.cleaned_data["new_credentials"]
+        """Take an object of texts; None keeps what is stored."""
+        given: Any = self.cleaned_data["new_credentials"]
         if given is None:
             return None
         if not isinstance(given, dict) or not all(isinstance(v, str) for v in given.values()):
             raise forms.ValidationError("A JSON object of texts is expected.")
-        return dict(json.loads(json.dumps(given)))
+        return given
+
+    def clean_day_roll_zone(self) -> str:
+        """Take a zone there is."""
+        zone: str = self.cleaned_data["day_roll_zone"]
+        if zone not in available_timezones():
+            raise forms.ValidationError("There is no such time zone; one is Asia/Kolkata.")
+        return zone
+
+    def clean_settings(self) -> dict[str, Any]:
+        """Take an object; the paper venue's terms in it must be usable."""
+        given: Any = self.cleaned_data["settings"]
+        if given is None:
+            return {}
+        if not isinstance(given, dict):
+            raise forms.ValidationError("A JSON object is expected.")
+        if self.cleaned_data.get("broker", self.instance.broker) == Broker.PAPER:
+            try:
+                Terms.of(given)
+            except InvalidTerms as e:
+                raise forms.ValidationError(str(e)) from e
+        return given
 
 
 @admin.register(BrokerConnection)
 class BrokerConnectionAdmin(AuditedAdmin):
-    """Accounts at venues."""
+    """Accounts at venues. What an account is stays: the log and the ledger know it by its name."""
 
     form = ConnectionForm
-    list_display = ("name", "broker", "environment", "is_enabled", "dry_run")
+    list_display = ("name", "broker", "environment", "is_enabled", "dry_run", "has_credentials")
+
+    @admin.display(boolean=True, description="credentials")
+    def has_credentials(self, obj: BrokerConnection) -> bool:
+        """Tell whether credentials are stored, and nothing else of them."""
+        return bool(obj.credentials_sealed)
+
+    def get_readonly_fields(self, _: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Return what stays as it was made."""
+        return ("name", "broker", "environment") if obj else ()
+
+    def has_delete_permission(self, _: HttpRequest, *__: Any) -> bool:
+        """Refuse: a connection is disabled instead."""
+        return False
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Save, then seal new credentials under the row's id."""
+        """Save, then seal new credentials under the row's id; that they changed is recorded."""
         super().save_model(request, obj, form, change)
-        if given := form.cleaned_data.get("new_credentials"):
-            sealed = credentials.seal(given, row_id=obj.pk)
-            BrokerConnection.objects.filter(pk=obj.pk).update(credentials_sealed=sealed)
+        given = form.cleaned_data["new_credentials"]
+        if given is None:
+            return
+        before = self.has_credentials(obj)
+        obj.credentials_sealed = credentials.seal(given, row_id=obj.pk) if given else b""
+        obj.save(update_fields=["credentials_sealed"])
+        audit.record(
+            "credentials",
+            actor=request.user.get_username(),
+            reason=form.cleaned_data["reason"],
+            at=timezone.now(),
+            before="stored" if before else "none",
+            after="stored" if given else "none",
+            object_id=str(obj.pk),
+        )
 
 
 @admin.register(Instrument)
@@ -70,7 +121,18 @@ class QuoteAdmin(ReadOnlyAdmin):
 class PaperOrderAdmin(ReadOnlyAdmin):
     """The paper venue's orders."""
 
-    list_display = ("id", "account", "symbol", "side", "quantity", "filled_quantity", "status")
+    list_display = (
+        "id",
+        "account",
+        "client_order_id",
+        "symbol",
+        "side",
+        "quantity",
+        "filled_quantity",
+        "status",
+    )
+    list_filter = ("account", "status")
+    search_fields = ("client_order_id",)
     ordering = ("-id",)
     show_full_result_count = False
 
@@ -80,5 +142,6 @@ class PaperReportAdmin(ReadOnlyAdmin):
     """The paper venue's ledger."""
 
     list_display = ("id", "account", "order_id", "status", "quantity", "price", "commission", "at")
+    list_filter = ("account", "status")
     ordering = ("-id",)
     show_full_result_count = False

@@ -1,6 +1,6 @@
 """The quote store: the latest quote of each instrument, written in one statement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,7 +25,11 @@ ON CONFLICT (instrument_id) DO UPDATE
 
 
 def store(updates: Sequence[QuoteUpdate], *, now: datetime) -> None:
-    """Store the newest update of each symbol; an older one never replaces a newer quote."""
+    """Store the newest update of each symbol; an older one never replaces a newer quote.
+
+    Of updates with one time the last counts: a feed's order is that of arrival. Symbols we do not
+    know are left out: a feed may carry more than we trade.
+    """
     newest: dict[str, QuoteUpdate] = {}
     for update in updates:
         held = newest.get(update.symbol)
@@ -37,6 +41,12 @@ def store(updates: Sequence[QuoteUpdate], *, now: datetime) -> None:
     }
     with connection.cursor() as cursor:
         cursor.execute(_STORE, params | {"now": now})
+
+
+def latest(symbols: Collection[str]) -> dict[str, Quote]:
+    """Return the quotes of those symbols that have one, with their instruments."""
+    quoted = Quote.objects.filter(instrument__symbol__in=symbols).select_related("instrument")
+    return {quote.instrument.symbol: quote for quote in quoted}
 
 
 def quote_json(quote: Quote, symbol: str) -> dict[str, Any]:

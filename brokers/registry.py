@@ -1,20 +1,31 @@
 """Which adapter speaks for which account."""
 
+from collections.abc import Callable, Mapping
+
 from brokers.contract import BrokerAdapter, BrokerUnavailable
 from brokers.models import Broker, BrokerConnection
 from brokers.paper.venue import PaperVenue
 
+ADAPTERS: Mapping[str, Callable[[str], BrokerAdapter]] = {Broker.PAPER.value: PaperVenue}
+
 _adapters: dict[str, BrokerAdapter] = {}
+
+
+class NoAdapter(BrokerUnavailable):
+    """There is no such account, or nothing here speaks its broker's protocol."""
 
 
 def adapter_for(account: str) -> BrokerAdapter:
     """Return the adapter of an account, one per process.
 
-    :raises BrokerUnavailable: there is no such account, or no adapter for its broker
+    :raises NoAdapter: there is no such account, or no adapter for its broker
     """
     if (adapter := _adapters.get(account)) is None:
-        connection = BrokerConnection.objects.filter(name=account).first()
-        if connection is None or connection.broker != Broker.PAPER:
-            raise BrokerUnavailable(f"no adapter for account {account}")
-        adapter = _adapters[account] = PaperVenue(account)
+        broker = BrokerConnection.objects.filter(name=account).values_list("broker", flat=True)
+        if (name := broker.first()) is None:
+            raise NoAdapter(f"there is no account {account}")
+        if name not in ADAPTERS:
+            raise NoAdapter(f"no adapter speaks to {name}, the broker of {account}")
+        # Two threads may both make one; either is as good, and one stays.
+        adapter = _adapters.setdefault(account, ADAPTERS[name](account))
     return adapter

@@ -15,15 +15,17 @@ from typing import IO
 
 BACKOFF_SECONDS = (1, 2, 4, 8, 16, 30)
 STEADY_SECONDS = 60.0  # after this long a process counts as well again
+WORKER_GRACE_SECONDS = 30.0
 PR_SET_PDEATHSIG = 1
+PARENT = "SUPERVISOR_PID"
 COLORS = {"web": 36, "worker": 32, "beat": 35, "sealer": 34, "market": 33, "strategy": 90}
 
 MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
 
 
-def backoff(restarts: int) -> int:
-    """Return how many seconds to wait before restart number `restarts` (from 1)."""
-    return BACKOFF_SECONDS[min(restarts, len(BACKOFF_SECONDS)) - 1]
+def backoff(quick_deaths: int) -> int:
+    """Return how many seconds to wait after so many deaths in a row (from 1)."""
+    return BACKOFF_SECONDS[min(quick_deaths, len(BACKOFF_SECONDS)) - 1]
 
 
 @dataclass
@@ -51,8 +53,8 @@ class Role:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 started from one thread alone
-            start_new_session=True,
+            env={**os.environ, PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,  # Ctrl-C is for the supervisor, which asks everybody in turn
         )
         threading.Thread(target=_relay, args=[self.name, self.child.stdout], daemon=True).start()
         self._started = time.monotonic()
@@ -74,7 +76,7 @@ class Role:
         pause = backoff(self._quick)
         self._due = time.monotonic() + pause
         self._enter("restarting")
-        sys.stderr.write(f"{self.name} ended with {code}: again in {pause} s\n")
+        say(f"{self.name} ended with {code}: again in {pause} s")
         return True
 
     def terminate(self) -> None:
@@ -88,10 +90,11 @@ class Role:
         if self.child is None:
             return
         try:
-            self.child.wait(timeout=max(0.0, seconds))
+            self.last_exit = self.child.wait(timeout=max(0.0, seconds))
         except subprocess.TimeoutExpired:
             self.child.kill()
-            self.child.wait()
+            self.last_exit = self.child.wait()
+        self.child = None
 
     @property
     def pid(self) -> int | None:
@@ -100,6 +103,18 @@ class Role:
 
     def _enter(self, state: str) -> None:
         self.state, self.since = state, datetime.now(UTC)
+
+
+def table(*, demo: bool) -> list[Role]:
+    """Return the processes of the site."""
+    roles = [
+        Role("web", "run_web"),
+        Role("worker", "run_worker", grace_seconds=WORKER_GRACE_SECONDS),
+        Role("beat", "run_beat"),
+        Role("sealer", "run_sealer"),
+        Role("market", "run_market"),
+    ]
+    return [*roles, Role("strategy", "run_demo_strategy")] if demo else roles
 
 
 def stop(roles: Sequence[Role]) -> None:
@@ -111,18 +126,36 @@ def stop(roles: Sequence[Role]) -> None:
         role.wait(asked + role.grace_seconds - time.monotonic())
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to end this child when the supervisor is killed; elsewhere do nothing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def die_with_supervisor() -> None:
+    """Have Linux kill this process with the supervisor that started it, if one did.
+
+    Done by the child itself: code between fork and exec may deadlock in a process with threads.
+    """
+    parent = os.environ.pop(PARENT, None)
+    if parent is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):  # it died before we asked
+        sys.exit("the supervisor is gone")
+
+
+def prefixed(name: str, line: str, *, colored: bool) -> str:
+    """Return a line of output under the name of its process."""
+    label = f"{name:>8} | "
+    if colored:
+        label = f"\x1b[{COLORS.get(name, 0)}m{label}\x1b[0m"
+    return f"{label}{line}"
+
+
+def say(text: str) -> None:
+    """Say something in the supervisor's own name."""
+    sys.stderr.write(f"{prefixed('site', text, colored=sys.stderr.isatty())}\n")
+    sys.stderr.flush()
 
 
 def _relay(name: str, stream: IO[str] | None) -> None:
     """Copy a child's lines to our output, each under its name."""
     colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    label = f"{name:>8} | "
-    if colored:
-        label = f"\x1b[{COLORS.get(name, 0)}m{label}\x1b[0m"
     for line in stream or ():
-        sys.stdout.write(f"{label}{line}")
+        sys.stdout.write(prefixed(name, line, colored=colored))
         sys.stdout.flush()

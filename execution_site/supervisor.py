@@ -1,152 +1,170 @@
 """The supervisor: services, then the roles, until it is told to stop.
 
-It starts nothing it cannot serve: a taken port or a failed system check ends it first, in words.
+It starts nothing it cannot serve: a failed system check, another copy or a taken port ends it
+first, in words.
 """
 
+import http.client
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-import urllib.request
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from urllib.error import URLError
 
-import psycopg
-
-from execution_site import roles
+from execution_site import embedded, roles
 from execution_site.embedded import AlreadyOwned, Services
 from execution_site.embedded.process import ServiceFailed
 from execution_site.embedded.runtime import port_is_free
-from execution_site.roles import MANAGE, Role
+from execution_site.embedded.server import Server
+from execution_site.process_report import ProcessState, Reporter
+from execution_site.roles import MANAGE, say
 
 LOOK_SECONDS = 0.2
-REPORT_SECONDS = 2.0
-WORKER_GRACE_SECONDS = 30.0
+READY_POLL_SECONDS = 0.2
+PORT_SECONDS = 3.0  # what a killed supervisor left is on its way out
 
 
 class CannotStart(Exception):
     """Why the site cannot be started, for the person who tried."""
 
 
-def role_table(*, demo: bool) -> list[Role]:
-    """Return the processes of the site."""
-    table = [
-        Role("web", "run_web"),
-        Role("worker", "run_worker", grace_seconds=WORKER_GRACE_SECONDS),
-        Role("beat", "run_beat"),
-        Role("sealer", "run_sealer"),
-        Role("market", "run_market"),
-    ]
-    return [*table, Role("strategy", "run_demo_strategy")] if demo else table
-
-
 class Supervisor:
     """Owns the services and the roles of one data directory."""
 
-    def __init__(self, data_dir: Path, *, host: str, port: int, demo: bool) -> None:
-        self.url = f"http://{host}:{port}"
-        self.host, self.port, self.demo = host, port, demo
-        external = os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")
-        self.services = None if external else Services(data_dir)
-        self.roles = role_table(demo=demo)
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        host: str,
+        port: int,
+        named: str = "localhost",
+        sign_ins: Mapping[str, str] | None = None,
+    ) -> None:
+        """Watch over one installation.
+
+        `named` is a host name that the site answers to; `sign_ins` are the demo's users and
+        passwords, None without a demo.
+        """
+        self.data_dir, self.host, self.port, self.named = data_dir, host, port, named
+        self.sign_ins = sign_ins
+        self.names = embedded.ours(os.environ, data_dir)
+        self.services = Services(data_dir, names=self.names)
+        self.roles = roles.table(demo=sign_ins is not None)
         self.stopping = False
-        self._ready = False
-        self._reported = 0.0
 
     def run(self) -> None:
         """Start everything, watch over it, stop everything.
 
         :raises CannotStart: nothing was left running
         """
-        signal.signal(signal.SIGTERM, self._ask_to_stop)
-        signal.signal(signal.SIGINT, self._ask_to_stop)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._ask_to_stop)
+        self._claim()
         try:
-            self._open()
-            for role in self.roles:
-                role.start()
+            self._start_services()
+            self._manage("prepare")
+            self._watch()
+        finally:
+            self.services.stop()
+
+    def _claim(self) -> None:
+        """Become the one supervisor of the data directory, on a free port."""
+        try:
+            self.services.own()
+        except AlreadyOwned as e:
+            raise CannotStart(f"The site is running already: {e}.") from e
+        deadline = time.monotonic() + PORT_SECONDS
+        while not port_is_free(self.port, self.host):
+            if time.monotonic() > deadline:
+                self.services.disown()
+                raise CannotStart(
+                    f"Port {self.port} on {self.host} is taken. Stop what listens there, or choose"
+                    f" another: PORT={self.port + 1} make run"
+                )
+            time.sleep(LOOK_SECONDS)
+
+    def _start_services(self) -> None:
+        started = time.monotonic()
+        try:
+            self.services.start()
+        except ServiceFailed as e:
+            raise CannotStart(str(e)) from e
+        embedded.export(self.data_dir, self.names, os.environ)
+        for server in self.services.servers:
+            say(f"{server.title} on port {server.port}, {time.monotonic() - started:.1f} s")
+
+    def _manage(self, command: str) -> None:
+        """Run a command to its end, or to ours."""
+        environment = {**os.environ, roles.PARENT: str(os.getpid())}
+        child = subprocess.Popen(
+            [sys.executable, str(MANAGE), command], env=environment, start_new_session=True
+        )
+        while child.poll() is None:
+            if self.stopping:
+                child.terminate()
+            time.sleep(LOOK_SECONDS)
+        if child.returncode != 0 and not self.stopping:
+            raise CannotStart("The site was not started: see above.")
+
+    def _watch(self) -> None:
+        """Keep everything running until asked to stop."""
+        for role in self.roles:
+            role.start()
+        threading.Thread(target=self._announce, name="announce", daemon=True).start()
+        reporter = Reporter()
+        try:
             while not self.stopping:
-                self._look()
+                for name in self.services.heal():
+                    say(f"{name} had died: started again")
+                for role in self.roles:
+                    role.look()
+                reporter.show(self._states())
                 time.sleep(LOOK_SECONDS)
         finally:
+            say("stopping")
             roles.stop(self.roles)
-            if self.services is not None:
-                self.services.stop()
+            reporter.show(self._states())
+            reporter.close()
 
-    def _open(self) -> None:
-        """Start the services and bring the database up to date."""
-        if self.services is not None:
-            try:
-                self.services.own()
-            except AlreadyOwned as e:
-                raise CannotStart(f"The site is running already: {e}.") from e
-        if not port_is_free(self.port, self.host):
-            raise CannotStart(
-                f"Port {self.port} on {self.host} is taken. Stop what listens there, or choose"
-                " another: PORT=8001 make run"
-            )
-        if self.services is not None:
-            _say("starting PostgreSQL and Valkey")
-            try:
-                self.services.start()
-            except ServiceFailed as e:
-                raise CannotStart(str(e)) from e
-            for name, value in self.services.runtime.environment().items():
-                os.environ.setdefault(name, value)
-        self._manage("migrate", "--noinput", "--verbosity=0", doing="bringing the database up")
-        self._manage("check", "--database=default", doing="checking the configuration")
-        if self.demo:
-            self._manage("seed_demo", doing="making the demo")
+    def _states(self) -> list[ProcessState]:
+        """Return what to say of each process."""
+        states = [
+            ProcessState(r.name, r.state, r.pid, r.since, r.restarts, r.last_exit)
+            for r in self.roles
+        ]
+        return states + [self._server_state(server) for server in self.services.servers]
 
-    def _manage(self, *arguments: str, doing: str) -> None:
-        _say(doing)
-        ran = subprocess.run([sys.executable, str(MANAGE), *arguments], check=False)
-        if ran.returncode != 0:
-            raise CannotStart(f"{doing} failed: see above")
+    def _server_state(self, server: Server) -> ProcessState:
+        pid = server.pid
+        state = "stopped" if self.stopping else "restarting" if pid is None else "up"
+        return ProcessState(
+            server.name, state, pid, server.since, server.restarts, server.last_exit
+        )
 
-    def _look(self) -> None:
-        changed = False
-        if self.services is not None:
-            for name in self.services.heal():
-                _say(f"{name} had died: it runs again")
-                changed = True
-        changed = sum(role.look() for role in self.roles) > 0 or changed
-        if not self._ready and self._serves():
-            self._ready = True
-            print(f"Ready: {self.url}", flush=True)
-            if self.demo:
-                _say("sign in as trader / trader-demo, or as admin / admin-demo")
-        if changed or time.monotonic() - self._reported > REPORT_SECONDS:
-            self._reported = time.monotonic()
-            self._report()
+    def _announce(self) -> None:
+        """Say the address once everything serves."""
+        while not self._serves():
+            if self.stopping:
+                return
+            time.sleep(READY_POLL_SECONDS)
+        print(f"Ready: http://{_in_url(self.host)}:{self.port}", flush=True)
+        for name, password in (self.sign_ins or {}).items():
+            print(f"  sign in as {name} / {password}", flush=True)
 
     def _serves(self) -> bool:
+        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        connection = http.client.HTTPConnection(reachable, self.port, timeout=2)
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=1) as answer:  # noqa: S310
-                return bool(answer.status == 200)
-        except (URLError, OSError):
+            connection.request("GET", "/readyz", headers={"Host": self.named})
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
             return False
-
-    def _report(self) -> None:
-        """Write the states where the page reads them; a database that is away is told later."""
-        rows = [
-            (r.name, r.state, r.pid, r.since, r.restarts, r.last_exit) for r in self.roles
-        ] + self._service_rows()
-        try:
-            with psycopg.connect(os.environ["DATABASE_URL"], connect_timeout=1) as connection:
-                connection.cursor().executemany(_REPORT, [(*row, _now()) for row in rows])
-        except psycopg.Error as e:
-            _say(f"process states not recorded: {e}")
-
-    def _service_rows(self) -> list[tuple[str, str, int | None, datetime, int, int | None]]:
-        if self.services is None:
-            return []
-        servers = (self.services.postgres, self.services.valkey)
-        return [
-            (s.name, "up" if s.alive() else "restarting", s.pid, _now(), 0, None) for s in servers
-        ]
+        finally:
+            connection.close()
 
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         if self.stopping:  # asked twice: hurry
@@ -156,22 +174,5 @@ class Supervisor:
         self.stopping = True
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{'site':>8} | {text}\n")
-    sys.stderr.flush()
-
-
-_REPORT = """
-INSERT INTO execution_site_processstatus
-    (name, state, pid, since, restarts, last_exit, updated_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT (name) DO UPDATE SET state = excluded.state, pid = excluded.pid,
-    since = CASE WHEN execution_site_processstatus.state = excluded.state
-                  AND execution_site_processstatus.pid IS NOT DISTINCT FROM excluded.pid
-                 THEN execution_site_processstatus.since ELSE excluded.since END,
-    restarts = excluded.restarts, last_exit = excluded.last_exit, updated_at = excluded.updated_at
-"""
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

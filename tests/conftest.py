@@ -1,16 +1,12 @@
 """Fixtures: a database of its own for each test, real Valkey, a cast of three, a market."""
 
-import itertools
 from datetime import UTC, datetime
 from decimal import Decimal
 
-import psycopg
 import pytest
 import redis
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.management import call_command
-from django.db import connections
 
 from brokers import quotes, registry
 from brokers.contract import QuoteUpdate
@@ -18,46 +14,45 @@ from brokers.models import BrokerConnection, Instrument
 from orders.clients import ApiClient, issue_key
 from risk.checks import SystemMode
 from risk.models import SystemControl
+from tests import databases
 from tests.site import Site
 
-_numbers = itertools.count(1)
 
-
-def _server():
-    """Connect outside every test's database."""
-    return psycopg.connect(settings.DATABASE_URL.rsplit("/", 1)[0] + "/postgres", autocommit=True)
-
-
-def _use(name):
-    """Point both connections at a database."""
-    for alias in ("default", "paper"):
-        connections[alias].close()
-        connections[alias].settings_dict["NAME"] = name
+def pytest_configure():
+    """Make passwords cheap: the real hashing takes half a second for each user."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(scope="session")
-def template(django_db_blocker):
-    """Migrate one database, to be cloned by every test that needs one."""
+def clones(django_db_blocker):
+    """The source of databases, from one that is migrated first."""
     with django_db_blocker.unblock():
-        name = connections["default"].settings_dict["NAME"]
-        call_command("migrate", "--noinput", "--verbosity=0")
-        _use(name)
-    return name
+        clones = databases.Clones()
+    yield clones
+    clones.close()
 
 
 @pytest.fixture
-def db(template, django_db_blocker):
+def db(clones, django_db_blocker):
     """A database of this test's own: real commits, real hooks after them, two connections."""
-    name = f"test_{next(_numbers)}"
-    with _server() as server:
-        server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    name = clones.make()
     with django_db_blocker.unblock():
-        _use(name)
+        databases.use(name)
         registry._adapters.clear()
         yield name
-        _use(template)
-    with _server() as server:
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        databases.use(clones.template)
+    clones.drop(name)
+
+
+@pytest.fixture
+def transactional_db(db):
+    """The same: every test commits."""
+    return db
+
+
+@pytest.fixture
+def _django_db_helper(db):
+    """What the mark `django_db` asks for: the same."""
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """A synthetic market for the demo and for tests: seeded, so a seed is a market.
 
 Each symbol's log price walks at random and is pulled back to where it began (Ornstein-Uhlenbeck);
-prices and sizes are put on tick and lot as decimals. FX is quoted without sizes, an index has a
-last price and no book.
+prices and sizes are put on tick and lot as decimals. FX is quoted without sizes, as OANDA does; an
+index has a last price and no book.
 """
 
 import math
@@ -24,12 +24,15 @@ FX, CRYPTO, EQUITY, INDEX = (
     InstrumentKind.INDEX,
 )
 PULL = 0.002  # share of the distance to the start that a step takes back
-MOVES = 0.6  # share of the symbols that move in a step
+MOVES = 0.35  # share of the symbols that move in a step: 15 quotes a second at 4 steps
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How a symbol is quoted. `step` is the standard deviation of a step's log return."""
+    """How a symbol is quoted. `step` is the standard deviation of a step's log return.
+
+    The spread is from `spread_ticks` to twice that; without one there is no book.
+    """
 
     start: Decimal
     spread_ticks: int
@@ -152,9 +155,9 @@ class SyntheticMarket:
         middle = _on_step(Decimal(repr(math.exp(self._logs[symbol]))), tick)
         if not behaviour.spread_ticks:
             return QuoteUpdate(symbol=symbol, as_of=now, last=middle)
-        below = behaviour.spread_ticks // 2
-        bid = middle - below * tick
-        ask = bid + behaviour.spread_ticks * tick
+        spread = behaviour.spread_ticks + self._random.randint(0, behaviour.spread_ticks)
+        bid = middle - spread // 2 * tick
+        ask = bid + spread * tick
         last = bid if self._random.random() < 0.5 else ask
         return QuoteUpdate(
             symbol=symbol,

@@ -36,7 +36,11 @@ class Client:
             query = "" if self.last is None else f"?after={self.last}"
             try:
                 async with websockets.connect(
-                    self.address + query, additional_headers=self.headers, max_size=None
+                    self.address + query,
+                    additional_headers=self.headers,
+                    max_size=None,
+                    max_queue=None,
+                    close_timeout=1,
                 ) as socket:
                     await self._read(socket, leave_after=random.randint(50, 150))
             except (OSError, websockets.WebSocketException, TimeoutError):

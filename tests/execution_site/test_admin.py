@@ -63,7 +63,9 @@ def test_who_may_edit_what(model, risk_manager):
     if model.__name__ in {"User", "Group"}:
         assert all(can)
     else:
-        assert can == [model.__name__ in EDITABLE] * 3 + [False]
+        edited = model.__name__ in EDITABLE
+        kept = model.__name__ == "BrokerConnection"  # disabled, never deleted
+        assert can == [edited, edited, edited and not kept, False]
 
 
 def test_every_page_of_the_console_opens(console, trader_key, quote, limit):

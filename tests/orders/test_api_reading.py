@@ -88,9 +88,9 @@ def test_a_resting_order_is_cancelled_and_a_filled_one_is_not(api, filled):
     limit = FINE | {"signal_id": "rest", "order_type": "LIMIT", "limit_price": "90"}
     order = api.post(URL, limit, content_type="application/json").json()["order"]["id"]
 
-    cancelled = api.post(f"/api/v1/orders/{order}/cancel")
+    cancelled = api.post(f"/api/v1/orders/{order}/cancel", {}, content_type="application/json")
     assert (cancelled.status_code, cancelled.json()["status"]) == (202, "CANCELLED")
-    refused = api.post(f"/api/v1/orders/{filled}/cancel")
+    refused = api.post(f"/api/v1/orders/{filled}/cancel", {}, content_type="application/json")
     assert (refused.status_code, refused.json()["code"]) == (409, "order_not_cancellable")
 
 

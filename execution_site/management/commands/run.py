@@ -6,21 +6,30 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from execution_site import demo
+from execution_site.embedded.process import ServiceFailed
 from execution_site.supervisor import CannotStart, Supervisor
 
 
 class Command(BaseCommand):
-    """Starts everything and watches over it."""
+    """Starts everything and watches over it; a failed system check stops it before anything."""
 
     help = "Run the whole site: services, web, worker, beat, sealer, market loop, demo strategy."
-    requires_system_checks = ()  # the database they ask is not there yet; the supervisor checks
 
     def handle(self, *_: Any, **__: Any) -> None:
         """Run until Ctrl-C."""
-        supervisor = Supervisor(
-            Path(settings.DATA_DIR), host=settings.HOST, port=settings.PORT, demo=settings.DEMO
-        )
         try:
-            supervisor.run()
-        except CannotStart as e:
+            Supervisor(
+                Path(settings.DATA_DIR),
+                host=settings.HOST,
+                port=settings.PORT,
+                named=_named(settings.ALLOWED_HOSTS),
+                sign_ins=demo.USERS if settings.DEMO else None,
+            ).run()
+        except (CannotStart, ServiceFailed) as e:
             raise CommandError(str(e)) from e
+
+
+def _named(allowed_hosts: list[str]) -> str:
+    """Return a host name that the site answers to."""
+    return next((host.lstrip(".") for host in allowed_hosts if "*" not in host), "localhost")

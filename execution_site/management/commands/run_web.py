@@ -18,10 +18,11 @@ class Command(BaseCommand):
             "execution_site.asgi:application",
             host=settings.HOST,
             port=settings.PORT,
-            proxy_headers=False,
+            ws="websockets",
+            lifespan="on",
+            proxy_headers=False,  # anybody on this machine could claim to come from elsewhere
             server_header=False,
             access_log=False,
-            lifespan="on",
-            log_level="info",
+            log_config=None,  # Django has set the logging up
             timeout_graceful_shutdown=5,
         )

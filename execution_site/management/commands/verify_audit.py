@@ -100,12 +100,11 @@ def _mac(row: Sealed) -> str:
 def _anchors(first: int, last: int | None) -> dict[int, str]:
     if not anchor_path().exists():
         return {}
-    lines = (json.loads(line) for line in anchor_path().read_text().splitlines() if line.strip())
-    return {
-        line["seq"]: line["hash"]
-        for line in lines
-        if line["seq"] >= first and (last is None or line["seq"] <= last)
-    }
+    anchors: dict[int, str] = {}
+    for line in map(json.loads, anchor_path().read_text().splitlines()):
+        if line["seq"] >= first and (last is None or line["seq"] <= last):
+            anchors.setdefault(line["seq"], line["hash"])  # a later word never replaces an earlier
+    return anchors
 
 
 _UNSEALED = """

@@ -1,0 +1,64 @@
+"""Rules of the house that no linter knows."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+from orders.lifecycle import trigger_sql
+
+ROOT = Path(__file__).resolve().parent.parent
+LAYERS = ["brokers", "portfolio", "risk", "orders"]
+SOURCES = [path for layer in LAYERS for path in (ROOT / layer).rglob("*.py")]
+
+
+def calls(path, name):
+    """Tell whether a file calls something of this name."""
+    return any(
+        isinstance(node, ast.Call)
+        and (getattr(node.func, "attr", None) or getattr(node.func, "id", None)) == name
+        for node in ast.walk(ast.parse(path.read_text()))
+    )
+
+
+@pytest.mark.parametrize(
+    ("_case", "name", "only"),
+    [
+        ("orders are sent by submission alone", "submit", {"orders/submission.py"}),
+        ("grants are made by authority alone", "Grant", {"orders/authority.py"}),
+        ("claims are made by submission alone", "claim_and_grant", {"orders/submission.py"}),
+    ],
+)
+def test_execution_authority_is_in_one_place(_case, name, only):
+    sources = [*SOURCES, *(ROOT / "execution_site").rglob("*.py")]
+    callers = {str(path.relative_to(ROOT)) for path in sources if calls(path, name)}
+
+    assert callers - {"execution_site/sealer.py"} == only
+
+
+def test_foreign_keys_point_down_only():
+    for layer, label in enumerate(LAYERS):
+        for model in apps.get_app_config(label).get_models():
+            for field in model._meta.get_fields():
+                target = getattr(field, "related_model", None)
+                if field.auto_created or not field.is_relation or target is None:
+                    continue
+                other = target._meta.app_label
+                assert other not in LAYERS[layer + 1 :], f"{model.__name__}.{field.name}"
+
+
+def test_the_database_s_transitions_are_the_table_s(db):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT prosrc FROM pg_proc WHERE proname = 'orders_order_transition'")
+        installed = cursor.fetchone()[0]
+
+    pairs = re.compile(r"\('(\w+)', '(\w+)'\)")
+    assert pairs.findall(installed) == pairs.findall(trigger_sql("orders_order"))
+
+
+def test_no_task_retries_or_waits_on_its_own():
+    for path in SOURCES:
+        assert not re.search(r"countdown=|\beta=|autoretry_for|self\.retry", path.read_text()), path
