@@ -46,17 +46,7 @@ class Role:
 
     def start(self) -> None:
         """Start it; it dies with us."""
-        self.child = subprocess.Popen(
-            [sys.executable, str(MANAGE), self.command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**os.environ, PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,  # Ctrl-C is for the supervisor, which asks everybody in turn
-        )
-        threading.Thread(target=_relay, args=[self.name, self.child.stdout], daemon=True).start()
+        self.child = self._spawn()
         self._started = time.monotonic()
         self._enter("up")
 
@@ -100,6 +90,20 @@ class Role:
     def pid(self) -> int | None:
         """Return its pid while it runs."""
         return None if self.child is None else self.child.pid
+
+    def _spawn(self) -> "subprocess.Popen[str]":
+        child = subprocess.Popen(
+            [sys.executable, str(MANAGE), self.command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,  # Ctrl-C is for the supervisor, which asks everybody in turn
+        )
+        threading.Thread(target=_relay, args=[self.name, child.stdout], daemon=True).start()
+        return child
 
     def _enter(self, state: str) -> None:
         self.state, self.since = state, datetime.now(UTC)

@@ -55,7 +55,7 @@ class MarketLoop:
             with transaction.atomic(durable=True):
                 leases.fence(LEASE, epoch)
                 quotes.store(updates, now=now)
-            match([update.symbol for update in updates], now=now)
+        match([update.symbol for update in updates], now=now)  # without quotes too: orders expire
         self._follow(now=now)
         self._publish([update.symbol for update in updates], now=now)
         return True

@@ -33,9 +33,8 @@ def transmit(order_id: int, *, now: datetime) -> None:
     grant = authority.claim_and_grant(order_id, now=now)
     if grant is None:
         return  # another worker has it, it is not due, or a switch refused it
-    adapter = registry.adapter_for(grant.account)
     try:
-        report = adapter.submit(grant)
+        report = registry.adapter_for(grant.account).submit(grant)
     except BrokerUnavailable as e:  # nothing left this machine: due again later, or FAILED
         _record_unsent(grant, str(e), now=timezone.now())
     except OutcomeUnknown as e:  # it may be there: never resend, ask

@@ -131,13 +131,11 @@ def quote(account):
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """The whole site, running; shared by the tests that need it whole."""
-    directory = tmp_path_factory.mktemp("site")
-    for parent in (directory, *directory.parents[:2]):
-        parent.chmod(0o755)
-    running = Site(directory).start()
+    """The whole site with the synthetic market and the demo's account; shared by all that try it."""
+    running = Site(tmp_path_factory.mktemp("site"), FEED="synthetic").start()
+    running.manage("seed_demo")
     yield running
-    running.stop()
+    running.discard()
 
 
 @pytest.fixture(scope="session")

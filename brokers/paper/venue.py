@@ -110,7 +110,7 @@ def match(symbols: Collection[str], *, now: datetime) -> None:
     now_quoted = markets({order.symbol for order in orders}) if orders else {}
     due: defaultdict[str, list[int]] = defaultdict(list)
     for order in orders:
-        if _is_over(order, now) or _fills(order, now_quoted[order.symbol]):
+        if _is_over(order, now) or _fills(order, now_quoted.get(order.symbol)):
             due[order.account].append(order.pk)
     for account, order_ids in sorted(due.items()):
         try:
@@ -145,7 +145,10 @@ def _is_over(order: PaperOrder, now: datetime) -> bool:
     return order.expires_at is not None and now >= order.expires_at
 
 
-def _fills(order: PaperOrder, market: Market) -> bool:
+def _fills(order: PaperOrder, market: Market | None) -> bool:
+    """Tell whether an order fills now; one in an instrument that was withdrawn waits."""
+    if market is None:
+        return False
     return execution(order, market, market.book, FREE, rested=True) is not None
 
 

@@ -10,7 +10,7 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from brokers.contract import BrokerUnavailable, OutcomeUnknown, Side, VenueStatus
-from brokers.models import BrokerConnection, Quote
+from brokers.models import BrokerConnection, Instrument, Quote
 from brokers.paper.models import PaperOrder, PaperReport
 from brokers.paper.venue import PAGE, PaperVenue, ledger_positions, match
 
@@ -191,6 +191,18 @@ def test_an_account_that_is_held_up_holds_up_no_other(send, venue, quote, server
 
     assert venue.find_order("one").status is VenueStatus.FILLED
     assert PaperVenue("other").find_order("two").status is VenueStatus.ACCEPTED
+
+
+def test_an_order_in_a_withdrawn_instrument_waits_and_holds_up_nobody(send, venue, quote):
+    send(BUY, 1000, symbol="EURUSD", client_order_id="withdrawn")
+    send(BUY, 10, limit=95, client_order_id="other")
+    Instrument.objects.filter(symbol="EURUSD").delete()
+
+    quote("AAPL", bid=93, ask=94)
+    match(["EURUSD", "AAPL"], now=now())
+
+    assert venue.find_order("withdrawn").status is VenueStatus.ACCEPTED
+    assert venue.find_order("other").status is VenueStatus.FILLED
 
 
 def test_the_ledger_is_not_the_engine_s_connection(send):
