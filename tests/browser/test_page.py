@@ -44,7 +44,7 @@ def open_page(browser):
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 1000}} | options)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda m: m.type == "error" and complaints.append(m.text))
+        page.on("console", lambda m: m.type in {"error", "warning"} and complaints.append(m.text))
         page.on("pageerror", lambda e: complaints.append(str(e)))
         return page
 
@@ -282,6 +282,12 @@ def test_the_console_has_no_violation(page, site):
     for link in {link for link in links if "/admin/" in link}:
         page.goto(link)
     assert len(links) > 10
+
+
+def test_the_apis_documentation_opens_within_the_policy(page, site):
+    page.goto(f"{site.url}/api/v1/docs/")
+
+    expect(page.locator(".opblock").first).to_be_visible(timeout=15_000)
 
 
 def test_without_javascript_the_page_still_tells(open_page, site):
