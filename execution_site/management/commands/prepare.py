@@ -8,8 +8,6 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from execution_site import checks  # noqa: F401 importing the checks registers them
-
 
 class Command(BaseCommand):
     """Migrates, then checks what the database says, then makes the demo, in one process."""

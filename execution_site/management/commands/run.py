@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from execution_site import checks, demo  # noqa: F401 importing the checks registers them
+from execution_site import demo
 from execution_site.embedded.process import ServiceFailed
 from execution_site.supervisor import CannotStart, Supervisor
 
