@@ -12,11 +12,22 @@ from django.urls import path
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "execution_site.settings")
 wsgi = get_wsgi_application()
 
+from execution_site.celery import app as celery_app  # noqa: E402
 from execution_site.consumers import StreamConsumer  # noqa: E402 Django must be set up first
 from execution_site.hub import hub  # noqa: E402
 from execution_site.waiting import HttpFront  # noqa: E402
 
 THREADS, URGENT_THREADS = 8, 4
+HINT_SECONDS = 0.1  # a Redis that hangs may cost an answer this much, once a second
+
+celery_app.conf.broker_transport_options |= {
+    "socket_timeout": HINT_SECONDS,
+    "socket_connect_timeout": HINT_SECONDS,
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0,
+    "interval_max": 0,
+}
 
 
 def _threads(workers: int) -> Any:
