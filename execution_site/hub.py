@@ -78,7 +78,14 @@ class Hub:
         self._advancing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Begin to follow from the head of today."""
+        """Begin to follow from the head of now, before the first socket is served."""
+        while True:
+            try:
+                self.head = await self.read(newest_seq)
+                break
+            except (DatabaseError, InterfaceError) as e:
+                logger.warning("the event log is away: %s", e)
+                await asyncio.sleep(RETRY_SECONDS)
         self._tasks = [
             asyncio.create_task(self._listen()),
             asyncio.create_task(self._poll()),
@@ -138,7 +145,7 @@ class Hub:
     async def _hear(self, channel: str, message: Any) -> None:
         if channel == bus.LATEST:
             self._latest(message)
-        elif "events" in message and message["from"] == self.head + 1 and self.head:
+        elif "events" in message and message["from"] == self.head + 1:
             async with self._advancing:
                 if message["from"] == self.head + 1:
                     self._fan_out(encode(**event) for event in message["events"])
@@ -156,8 +163,6 @@ class Hub:
 
     async def _catch_up(self) -> None:
         async with self._advancing:
-            if not self.head:
-                self.head = await self.read(newest_seq)
             while events := await self.read(events_after, self.head):
                 self._fan_out(events)
 

@@ -78,13 +78,17 @@ class Sealer:
         logger.info("sealing from %s under epoch %s", self._head, epoch)
 
     def _unsealed(self) -> list[tuple[Any, ...]]:
-        now = time.monotonic()
-        self._gaps = {i: since for i, since in self._gaps.items() if now - since < GAP_SECONDS}
+        """Return what is committed and not sealed; a gap is given up only after a last look."""
+        before = time.monotonic() - GAP_SECONDS
         with connection.cursor() as cursor:
             cursor.execute(
                 _UNSEALED, {"last": self._last_event, "gaps": list(self._gaps), "batch": BATCH}
             )
-            return list(cursor.fetchall())
+            rows = list(cursor.fetchall())
+        if len(rows) < BATCH:
+            found = {row[0] for row in rows}
+            self._gaps = {i: at for i, at in self._gaps.items() if at > before or i in found}
+        return rows
 
     def _seal(self, rows: list[tuple[Any, ...]], epoch: int) -> list[dict[str, Any]]:
         """Write the seals of a batch in one transaction that holds the lease."""
