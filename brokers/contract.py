@@ -108,11 +108,15 @@ class OrderRequest:
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     expires_at: datetime | None = None
+    post_only: bool = False
+    reduce_only: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class Grant:
-    """Leave to send one order once, minted by `orders.authority` alone.
+    """Leave to send one order, or its replacement, once; minted by `orders.authority` alone.
+
+    `request` holds the order's whole terms: of a replacement those that it shall have.
 
     `deadline` is on the monotonic clock, in seconds: a worker that was paused and wakes after it
     sends nothing.
@@ -160,9 +164,21 @@ class FillReport:
     flags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class OrderTerms:
+    """What of a working order can be replaced. `quantity` is the whole, filled part included."""
+
+    quantity: Decimal
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderReport:
-    """What the venue says of one order, with the executions it tells along with it."""
+    """What the venue says of one order, with the executions it tells along with it.
+
+    `terms` are those the order has at the venue, where it says so: a replacement shows in them.
+    """
 
     client_order_id: str
     venue_order_id: str
@@ -171,6 +187,7 @@ class OrderReport:
     reported_at: datetime
     reason: str = ""
     fills: tuple[FillReport, ...] = ()
+    terms: OrderTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +226,12 @@ class BrokerAdapter(Protocol):
         """Place the order the grant allows, after spending it.
 
         :raises OrderRejected: the venue refused the order
+        """
+
+    def replace(self, grant: Grant) -> OrderReport:
+        """Give a working order the grant's terms, after spending it. Asking twice is harmless.
+
+        :raises OrderRejected: the venue keeps the order as it was, or it works no more
         """
 
     def cancel(self, client_order_id: str) -> OrderReport | None:

@@ -9,9 +9,17 @@ from django.db.models import F, Q
 
 from brokers import calendars, credentials
 from brokers.instruments import InstrumentKind
-from brokers.paper.models import PaperOrder, PaperReport
+from brokers.paper.models import PaperHolding, PaperOrder, PaperReport
 
-__all__ = ["BrokerConnection", "Instrument", "PaperOrder", "PaperReport", "Quote"]
+__all__ = [
+    "BrokerConnection",
+    "Instrument",
+    "MarketClock",
+    "PaperHolding",
+    "PaperOrder",
+    "PaperReport",
+    "Quote",
+]
 
 MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
 
@@ -77,6 +85,16 @@ class BrokerConnection(models.Model):
         return credentials.unseal(bytes(self.credentials_sealed), row_id=self.pk)
 
 
+class MarketClock(models.Model):
+    """The market time of an account whose market is replayed; without a row it is the wall's."""
+
+    connection = models.OneToOneField(BrokerConnection, on_delete=models.CASCADE, primary_key=True)
+    now = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.connection_id} at {self.now:%Y-%m-%d %H:%M:%S}"
+
+
 class Instrument(models.Model):
     """Something that can be traded. `multiplier` is units of the underlying per contract."""
 
@@ -106,7 +124,8 @@ class Instrument(models.Model):
 class Quote(models.Model):
     """The latest quote of an instrument. A missing size is unknown; a side without price is empty.
 
-    `as_of` is the market's time, `received_at` ours.
+    `as_of` is the market's time, `received_at` ours; `number` counts the quotes stored, since
+    several may share one time.
     """
 
     instrument = models.OneToOneField(Instrument, on_delete=models.CASCADE, primary_key=True)
@@ -118,6 +137,7 @@ class Quote(models.Model):
     last_size = models.DecimalField(null=True, **MONEY)
     as_of = models.DateTimeField()
     received_at = models.DateTimeField()
+    number = models.BigIntegerField(default=1)
 
     class Meta:
         constraints = [

@@ -12,14 +12,15 @@ from brokers.models import Quote
 
 _VALUES = ("bid", "ask", "bid_size", "ask_size", "last", "last_size")
 _STORE = f"""
-INSERT INTO brokers_quote AS held (instrument_id, {", ".join(_VALUES)}, as_of, received_at)
-SELECT i.id, {", ".join(f"u.{v}" for v in _VALUES)}, u.as_of, %(now)s
+INSERT INTO brokers_quote AS held
+    (instrument_id, {", ".join(_VALUES)}, as_of, received_at, number)
+SELECT i.id, {", ".join(f"u.{v}" for v in _VALUES)}, u.as_of, %(now)s, 1
 FROM unnest(%(symbol)s::text[], {", ".join(f"%({v})s::numeric[]" for v in _VALUES)},
             %(as_of)s::timestamptz[]) AS u (symbol, {", ".join(_VALUES)}, as_of)
 JOIN brokers_instrument i ON i.symbol = u.symbol
 ON CONFLICT (instrument_id) DO UPDATE
     SET {", ".join(f"{v} = excluded.{v}" for v in _VALUES)},
-        as_of = excluded.as_of, received_at = excluded.received_at
+        as_of = excluded.as_of, received_at = excluded.received_at, number = held.number + 1
     WHERE held.as_of <= excluded.as_of
 """  # noqa: S608 our own names
 

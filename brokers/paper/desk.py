@@ -1,92 +1,140 @@
 """The desk that deals for one account of the paper venue, while it holds the account's lock."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import F, OuterRef, Subquery
 
 from brokers import calendars
 from brokers.contract import (
     BrokerUnavailable,
     OrderRequest,
+    OrderTerms,
     OrderType,
     Side,
     TimeInForce,
     VenueStatus,
 )
 from brokers.models import BrokerConnection, Instrument
+from brokers.paper import matching
 from brokers.paper.ledger import ALIAS
-from brokers.paper.matching import Book, Execution, commission, match_order
-from brokers.paper.models import PaperOrder, PaperReport
-from brokers.paper.rules import InvalidTerms, Terms, refusal
+from brokers.paper.matching import ZERO, Book, Execution, Outcome, Working, commission
+from brokers.paper.models import PaperHolding, PaperOrder, PaperReport
+from brokers.paper.rules import AT_ONCE, InvalidTerms, Terms, bad_prices, refusal
 
 INSTANT = timedelta(microseconds=1)
 REASON_LENGTH = 200
+STATE = (
+    "status",
+    "reason",
+    "quantity",
+    "limit_price",
+    "stop_price",
+    "filled_quantity",
+    "quote_number",
+    "triggered",
+    "rested",
+    "queue_ahead",
+    "updated_at",
+)
+HOLDING = ("quantity", "cash", "fees", "quote_number", "bid_taken", "ask_taken")
 
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """An instrument and what is quoted for it now."""
+    """An instrument and what is quoted for it now; `number` is the quote's own, 0 without one."""
 
     instrument: Instrument
     book: Book
+    number: int
+    as_of: datetime | None
 
 
 def markets(symbols: Collection[str]) -> dict[str, Market]:
     """Return the markets of those symbols that exist."""
     known = Instrument.objects.using(ALIAS).filter(symbol__in=symbols).select_related("quote")
-    return {instrument.symbol: Market(instrument, _book(instrument)) for instrument in known}
+    return {instrument.symbol: _market(instrument) for instrument in known}
 
 
-def execution(
-    order: PaperOrder, market: Market, book: Book, terms: Terms, *, rested: bool
-) -> Execution | None:
-    """Return what of an order fills against a book, or None."""
-    return match_order(
+def terms_of(account: str, settings: Mapping[str, Any]) -> Terms:
+    """Return an account's terms.
+
+    :raises BrokerUnavailable: they are unusable
+    """
+    try:
+        return Terms.of(settings)
+    except InvalidTerms as e:
+        raise BrokerUnavailable(f"settings of {account}: {e}") from e
+
+
+def meet(
+    order: PaperOrder, market: Market, book: Book, terms: Terms, *, most: Decimal
+) -> Outcome | None:
+    """Return what a quote does to an order of at most `most`; None where it does not count for it.
+
+    An order meets each quote once, and none from before it became active.
+    """
+    if market.number <= order.quote_number or market.as_of is None:
+        return None
+    if order.active_at is not None and market.as_of < order.active_at:
+        return None
+    return matching.match_order(
         book,
-        side=Side(order.side),
-        quantity=order.quantity - order.filled_quantity,
-        order_type=OrderType(order.order_type),
-        limit_price=order.limit_price,
-        rested=rested,
-        slippage_basis_points=terms.slippage_basis_points,
+        _working(order, most),
+        model=terms.model,
         tick_size=market.instrument.tick_size,
+        lot_size=market.instrument.lot_size,
+        quote=f"{market.as_of.isoformat()} {book.bid} {book.ask} {book.last}",
     )
+
+
+def moves(order: PaperOrder, outcome: Outcome | None) -> bool:
+    """Tell whether an outcome changes anything that is kept of an order."""
+    if outcome is None:
+        return False
+    rests = not order.rested and not outcome.triggered and (order.triggered or not _waits(order))
+    ahead = outcome.queue_ahead != order.queue_ahead
+    return outcome.execution is not None or outcome.triggered or rests or ahead
 
 
 class Desk:
     """Deals in memory and writes it all at the end.
 
-    What one order takes from a quote is gone for the account's next order at this desk. Each line
-    is a microsecond later than the account's line before it, whatever the clocks do: the venue's
-    order of executions is the order of their times.
+    What one order takes from a quote is gone for the account's other orders. Each line is a
+    microsecond later than the account's line before it, whatever the clocks do: the venue's order
+    of executions is the order of their times, which are the market's.
 
     :raises BrokerUnavailable: there is no such account, or its terms are unusable
     """
 
     def __init__(self, account: str, symbols: Collection[str], *, now: datetime) -> None:
+        """Open an account's desk; `now` is the wall's time, which a replayed account ignores."""
         lines = PaperReport.objects.using(ALIAS).filter(account=OuterRef("name"))
         latest = Subquery(lines.order_by("-id").values("at")[:1])
-        named = BrokerConnection.objects.using(ALIAS).annotate(latest_at=latest)
+        named = BrokerConnection.objects.using(ALIAS).annotate(
+            latest_at=latest, clock=F("marketclock__now")
+        )
         connection = named.filter(name=account).first()
         if connection is None:
             raise BrokerUnavailable(f"there is no account {account}")
-        try:
-            self.terms = Terms.of(connection.settings)
-        except InvalidTerms as e:
-            raise BrokerUnavailable(f"settings of {account}: {e}") from e
+        self.terms = terms_of(account, connection.settings)
         self.connection = connection
         self.markets = markets(symbols)
         self.lines: list[PaperReport] = []
-        self._left = {symbol: market.book for symbol, market in self.markets.items()}
+        self.now: datetime = connection.clock or now
+        held = PaperHolding.objects.using(ALIAS).filter(account=account, symbol__in=symbols)
+        self._holdings = {holding.symbol: holding for holding in held}
+        self._books = {s: self._left(s, market) for s, market in self.markets.items()}
         self._told: list[tuple[PaperOrder, dict[str, Any]]] = []
-        self._at = now
+        self._worked: dict[int, PaperOrder] = {}
+        self._at = self.now
         if connection.latest_at is not None:
-            self._at = max(now, connection.latest_at + INSTANT)
+            self._at = max(self.now, connection.latest_at + INSTANT)
 
-    def receive(self, request: OrderRequest) -> PaperOrder:
+    def receive(self, request: OrderRequest, *, refuse: bool = False) -> PaperOrder:
         """Take an order and fill what the quote allows, or refuse it; both are recorded."""
         market = self.markets.get(request.symbol)
         order = PaperOrder(
@@ -98,42 +146,74 @@ class Desk:
             order_type=request.order_type.value,
             time_in_force=request.time_in_force.value,
             limit_price=request.limit_price,
+            stop_price=request.stop_price,
+            post_only=request.post_only,
+            reduce_only=request.reduce_only,
+            expires_at=request.expires_at,
             received_at=self._at,
         )
+        if self.terms.latency:
+            order.active_at = self.now + self.terms.latency
         tradable = None if market is None else market.instrument.is_tradable
-        if reason := refusal(request, is_tradable=tradable):
+        reason = refusal(request, is_tradable=tradable) or self._cannot_rest(order)
+        if refuse:
+            reason = "refused on request"
+        if reason:
             self.end(order, VenueStatus.REJECTED, reason)
             return order
         if request.time_in_force is TimeInForce.DAY:
             order.expires_at = self._day_end()
         self._tell(order, VenueStatus.ACCEPTED)
-        self.work(order, rested=False)
+        self.work(order)
         return order
 
-    def work(self, order: PaperOrder, *, rested: bool) -> None:
-        """Fill what the quote allows of an order."""
-        market, book = self.markets[order.symbol], self._left[order.symbol]
-        done = execution(order, market, book, self.terms, rested=rested)
-        if done is None:
+    def replace(self, order: PaperOrder, terms: OrderTerms, request: OrderRequest) -> str | None:
+        """Give a working order new terms, and fill what the quote then allows.
+
+        :returns: why the venue keeps it as it was, or None
+        """
+        if terms == _terms(order):
+            return None
+        if terms.quantity <= order.filled_quantity:
+            return f"{order.filled_quantity} are filled already"
+        if order.triggered and terms.stop_price != order.stop_price:
+            return "its stop price has been touched"
+        if reason := bad_prices(request):
+            return reason
+        keeps_place = terms.quantity <= order.quantity and terms.limit_price == order.limit_price
+        was = _terms(order)
+        order.quantity, order.limit_price = terms.quantity, terms.limit_price
+        order.stop_price = terms.stop_price
+        if reason := self._cannot_rest(order):
+            order.quantity, order.limit_price = was.quantity, was.limit_price
+            order.stop_price = was.stop_price
+            return reason
+        if not keeps_place:
+            order.rested, order.queue_ahead, order.quote_number = False, None, 0
+        self._tell(order, VenueStatus(order.status))
+        self.work(order)
+        return None
+
+    def work(self, order: PaperOrder) -> None:
+        """Do to an order what the quote does."""
+        market = self.markets[order.symbol]
+        if order.reduce_only and not self._reducible(order):
+            self.end(order, VenueStatus.CANCELLED, "nothing is left to reduce")
             return
-        self._left[order.symbol] = book.without(Side(order.side), done.quantity)
-        order.filled_quantity += done.quantity
-        full = order.filled_quantity == order.quantity
-        self._tell(
-            order,
-            VenueStatus.FILLED if full else VenueStatus.PARTIALLY_FILLED,
-            quantity=done.quantity,
-            price=done.price,
-            commission=commission(
-                quantity=done.quantity,
-                price=done.price,
-                multiplier=market.instrument.multiplier,
-                basis_points=self.terms.commission_basis_points,
-            ),
-            commission_currency=market.instrument.currency,
-            liquidity=done.liquidity.value,
-            flags=list(done.flags),
-        )
+        most = self._most(order)
+        outcome = meet(order, market, self._books[order.symbol], self.terms, most=most)
+        if outcome is None:
+            return
+        order.quote_number, order.queue_ahead = market.number, outcome.queue_ahead
+        order.rested = not _waits(order) and not outcome.triggered
+        self._worked[id(order)] = order
+        if outcome.triggered:
+            order.triggered = True
+            self._tell(order, VenueStatus(order.status))
+        if outcome.execution is not None:
+            self._execute(order, market, outcome.execution)
+        if order.time_in_force in AT_ONCE and order.filled_quantity < order.quantity:
+            self.end(order, VenueStatus.CANCELLED, f"{order.time_in_force}: not filled at once")
 
     def end(self, order: PaperOrder, status: VenueStatus, reason: str) -> None:
         """End an order without an execution."""
@@ -142,13 +222,53 @@ class Desk:
 
     def write(self) -> None:
         """Write the orders, then their lines, whose ids follow the order of dealing."""
-        orders = list({id(order): order for order, _ in self._told}.values())
+        told = {id(order): order for order, _ in self._told}
+        orders = list((self._worked | told).values())
         held = [order for order in orders if order.pk is not None]
-        fields = ["status", "reason", "filled_quantity", "updated_at"]
-        PaperOrder.objects.using(ALIAS).bulk_update(held, fields)
+        PaperOrder.objects.using(ALIAS).bulk_update(held, STATE)
         PaperOrder.objects.using(ALIAS).bulk_create(o for o in orders if o.pk is None)
         self.lines = PaperReport.objects.using(ALIAS).bulk_create(
-            PaperReport(order=order, **told) for order, told in self._told
+            PaperReport(order=order, **line) for order, line in self._told
+        )
+        traded = {line.order.symbol for line in self.lines if line.quantity is not None}
+        PaperHolding.objects.using(ALIAS).bulk_create(
+            (self._holdings[symbol] for symbol in sorted(traded)),
+            update_conflicts=True,
+            unique_fields=["account", "symbol"],
+            update_fields=HOLDING,
+        )
+
+    def _execute(self, order: PaperOrder, market: Market, done: Execution) -> None:
+        """Book an execution in the order, the holding and what is left of the quote."""
+        instrument, side = market.instrument, Side(order.side)
+        order.filled_quantity += done.quantity
+        fee = commission(
+            quantity=done.quantity,
+            price=done.price,
+            multiplier=instrument.multiplier,
+            basis_points=self.terms.commission_basis_points,
+        )
+        held = self._holding(order.symbol, instrument.currency)
+        held.quantity += side.sign * done.quantity
+        held.cash -= side.sign * done.quantity * done.price * instrument.multiplier
+        held.fees += fee
+        if held.quote_number != market.number:
+            held.quote_number, held.bid_taken, held.ask_taken = market.number, ZERO, ZERO
+        if side is Side.BUY:
+            held.ask_taken += done.quantity
+        else:
+            held.bid_taken += done.quantity
+        self._books[order.symbol] = self._books[order.symbol].without(side, done.quantity)
+        full = order.filled_quantity == order.quantity
+        self._tell(
+            order,
+            VenueStatus.FILLED if full else VenueStatus.PARTIALLY_FILLED,
+            quantity=done.quantity,
+            price=done.price,
+            commission=fee,
+            commission_currency=instrument.currency,
+            liquidity=done.liquidity.value,
+            flags=list(done.flags),
         )
 
     def _tell(self, order: PaperOrder, status: VenueStatus, **execution: Any) -> None:
@@ -159,20 +279,84 @@ class Desk:
             "status": order.status,
             "reason": order.reason,
             "filled_quantity": order.filled_quantity,
+            "order_quantity": order.quantity,
+            "limit_price": order.limit_price,
+            "stop_price": order.stop_price,
             "at": self._at,
             **execution,
         }
         self._told.append((order, line))
         self._at += INSTANT
 
+    def _left(self, symbol: str, market: Market) -> Book:
+        """Return what the account has left of a quote."""
+        held = self._holdings.get(symbol)
+        if held is None or held.quote_number != market.number:
+            return market.book
+        book = market.book.without(Side.BUY, held.ask_taken)
+        return book.without(Side.SELL, held.bid_taken)
+
+    def _holding(self, symbol: str, currency: str) -> PaperHolding:
+        """Return the holding of a symbol; the first trade makes it."""
+        if symbol not in self._holdings:
+            self._holdings[symbol] = PaperHolding(
+                account=self.connection.name, symbol=symbol, currency=currency
+            )
+        return self._holdings[symbol]
+
+    def _cannot_rest(self, order: PaperOrder) -> str | None:
+        """Return why an order that may only rest, or only reduce, cannot, or None."""
+        market = self.markets.get(order.symbol)
+        if order.post_only and market is not None:
+            book = self._books[order.symbol]
+            if matching.takes(book, _working(order, order.quantity), model=self.terms.model):
+                return "a post-only order would take at once"
+        if order.reduce_only and self._reducible(order) < order.quantity - order.filled_quantity:
+            return "a reduce-only order is larger than what it can reduce"
+        return None
+
+    def _reducible(self, order: PaperOrder) -> Decimal:
+        """Return what an order's side could still close of the account's holding."""
+        held = self._holdings.get(order.symbol)
+        return ZERO if held is None else max(-held.quantity * Side(order.side).sign, ZERO)
+
+    def _most(self, order: PaperOrder) -> Decimal:
+        remaining: Decimal = order.quantity - order.filled_quantity
+        return min(remaining, self._reducible(order)) if order.reduce_only else remaining
+
     def _day_end(self) -> datetime:
         """Return when the account's trading day ends."""
         roll, zone = self.connection.day_roll_time, self.connection.day_roll_zone
-        return calendars.day_end(self.connection.trading_date(self._at), roll=roll, zone=zone)
+        return calendars.day_end(self.connection.trading_date(self.now), roll=roll, zone=zone)
 
 
-def _book(instrument: Instrument) -> Book:
+def _market(instrument: Instrument) -> Market:
     quote = getattr(instrument, "quote", None)
     if quote is None:
-        return Book()
-    return Book(quote.bid, quote.ask, quote.bid_size, quote.ask_size, quote.last)
+        return Market(instrument, Book(), 0, None)
+    book = Book(quote.bid, quote.ask, quote.bid_size, quote.ask_size, quote.last, quote.last_size)
+    return Market(instrument, book, quote.number, quote.as_of)
+
+
+def _waits(order: PaperOrder) -> bool:
+    return OrderType(order.order_type) in matching.STOPS and not order.triggered
+
+
+def _terms(order: PaperOrder) -> OrderTerms:
+    return OrderTerms(order.quantity, order.limit_price, order.stop_price)
+
+
+def _working(order: PaperOrder, most: Decimal) -> Working:
+    return Working(
+        side=Side(order.side),
+        quantity=most,
+        order_type=OrderType(order.order_type),
+        time_in_force=TimeInForce(order.time_in_force),
+        limit_price=order.limit_price,
+        stop_price=order.stop_price,
+        triggered=order.triggered,
+        rested=order.rested,
+        post_only=order.post_only,
+        queue_ahead=order.queue_ahead,
+        identity=order.received_at.isoformat(),
+    )

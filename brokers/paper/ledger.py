@@ -19,6 +19,7 @@ from brokers.contract import (
     FillReport,
     Liquidity,
     OrderReport,
+    OrderTerms,
     OutcomeUnknown,
     Side,
     VenueStatus,
@@ -110,6 +111,7 @@ def order_report(order: PaperOrder, lines: Iterable[PaperReport]) -> OrderReport
         reported_at=order.updated_at,
         reason=order.reason,
         fills=tuple(fill for line in lines for fill in _fills(order, line)),
+        terms=OrderTerms(order.quantity, order.limit_price, order.stop_price),
     )
 
 
@@ -123,6 +125,7 @@ def line_report(line: PaperReport) -> OrderReport:
         reported_at=line.at,
         reason=line.reason,
         fills=_fills(line.order, line),
+        terms=OrderTerms(line.order_quantity, line.limit_price, line.stop_price),
     )
 
 

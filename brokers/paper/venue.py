@@ -8,29 +8,35 @@ one takes from a quote the others still find.
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from decimal import Decimal
 
 from django.db import connections
-from django.db.models import Q
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
+from brokers import clocks
 from brokers.contract import (
     BrokerError,
+    BrokerUnavailable,
     Grant,
     OrderRejected,
     OrderReport,
+    OrderTerms,
+    OutcomeUnknown,
     ReportPage,
     VenueStatus,
 )
+from brokers.models import BrokerConnection
 from brokers.paper import ledger, rules
-from brokers.paper.desk import Desk, Market, execution, markets
+from brokers.paper.desk import Desk, Market, markets, meet, moves, terms_of
+from brokers.paper.matching import draw
 from brokers.paper.models import PaperOrder, PaperReport
+from brokers.paper.rules import Terms
 
 PAGE = 500
-#: Whether an order fills does not depend on what it costs.
-FREE = rules.Terms(slippage_basis_points=Decimal(0), commission_basis_points=Decimal(0))
+_OVER = {"DAY": "the trading day has ended", "GTD": "the time it expires at has come"}
 
 logger = logging.getLogger(__name__)
 
@@ -54,21 +60,47 @@ class PaperVenue:
             raise OrderRejected(reason)
         with ledger.serialised(self.account):
             desk = Desk(self.account, [request.symbol], now=timezone.now())
-            order = desk.receive(request)
+            chances = _Chances(desk.terms, grant)
+            if chances.hit("unavailable"):
+                raise BrokerUnavailable("disconnected on request")
+            order = desk.receive(request, refuse=chances.hit("reject"))
             grant.spend(monotonic=time.monotonic())
             desk.write()
+        if chances.hit("lose_answer"):
+            raise OutcomeUnknown("the answer was lost on request")
         if order.status == VenueStatus.REJECTED:
             raise OrderRejected(order.reason)
         if order.status in ledger.WORKING:
             _look_again(order, desk.markets[order.symbol])
         return ledger.order_report(order, desk.lines)
 
+    def replace(self, grant: Grant) -> OrderReport:
+        """Give a working order new terms: it keeps its place where only its quantity falls."""
+        request = grant.request
+        if reason := rules.unreadable(request):
+            raise OrderRejected(reason)
+        terms = OrderTerms(request.quantity, request.limit_price, request.stop_price)
+        with ledger.serialised(self.account):
+            order = self._working(request.client_order_id).first()
+            if order is None:
+                raise OrderRejected("the order works no more")
+            desk = Desk(self.account, [order.symbol], now=timezone.now())
+            chances = _Chances(desk.terms, grant)
+            if chances.hit("unavailable"):
+                raise BrokerUnavailable("disconnected on request")
+            if reason := desk.replace(order, terms, request):
+                raise OrderRejected(reason)
+            grant.spend(monotonic=time.monotonic())
+            desk.write()
+        if chances.hit("lose_answer"):
+            raise OutcomeUnknown("the answer was lost on request")
+        return ledger.order_report(order, desk.lines)
+
     def cancel(self, client_order_id: str) -> OrderReport | None:
         """Cancel what still works under an id, and return the order as it then stands."""
         with ledger.serialised(self.account):
-            named = ledger.working().filter(account=self.account, client_order_id=client_order_id)
             desk = Desk(self.account, (), now=timezone.now())
-            for order in named:
+            for order in self._working(client_order_id):
                 desk.end(order, VenueStatus.CANCELLED, "cancelled on request")
             desk.write()
         return self.find_order(client_order_id)
@@ -90,27 +122,53 @@ class PaperVenue:
                 account=self.account, id__gt=int(cursor or 0)
             )
             lines = list(after.select_related("order").order_by("id")[:PAGE])
+            if lines:
+                lines = self._told(lines)
         return ReportPage(
             tuple(ledger.line_report(line) for line in lines),
             str(lines[-1].pk) if lines else cursor,
         )
 
+    def _told(self, lines: list[PaperReport]) -> list[PaperReport]:
+        """Return the lines as the account's faults tell them: some late, some twice."""
+        account = BrokerConnection.objects.using(ledger.ALIAS).get(name=self.account)
+        terms = terms_of(self.account, account.settings)
+        if terms.faults.late:
+            told_until = clocks.market_now(self.account, using=ledger.ALIAS) - terms.faults.late
+            lines = [line for line in lines if line.at <= told_until]
+        return list(_repeated(lines, terms))
+
+    def _working(self, client_order_id: str) -> QuerySet[PaperOrder]:
+        return ledger.working().filter(account=self.account, client_order_id=client_order_id)
+
 
 def match(symbols: Collection[str], *, now: datetime) -> None:
     """Match the working orders of these symbols against their quotes, and expire what is due.
 
-    Two statements where nothing fills; an account is locked only where something does. An account
-    that cannot be served now holds up no other: its orders work on, against the next quote.
+    `now` is the wall's time; accounts that are replayed have their own. Three statements where
+    nothing fills; an account is locked only where something does. An account that cannot be served
+    now holds up no other: its orders work on, against the next quote.
 
     :raises DatabaseError: the ledger cannot be read at all
     """
     connections[ledger.ALIAS].close_if_unusable_or_obsolete()
-    concerned = ledger.working().filter(Q(symbol__in=symbols) | Q(expires_at__lte=now))
-    orders = list(concerned)
+    replayed = clocks.replayed(using=ledger.ALIAS)
+    over = Q(expires_at__lte=now) & ~Q(account__in=list(replayed))
+    for account, clock in replayed.items():
+        over |= Q(account=account, expires_at__lte=clock)
+    settings = BrokerConnection.objects.filter(name=OuterRef("account")).values("settings")[:1]
+    concerned = ledger.working().filter(Q(symbol__in=symbols) | over)
+    orders = list(concerned.annotate(settings=Subquery(settings)))
     now_quoted = markets({order.symbol for order in orders}) if orders else {}
     due: defaultdict[str, list[int]] = defaultdict(list)
     for order in orders:
-        if _is_over(order, now) or _fills(order, now_quoted.get(order.symbol)):
+        at = replayed.get(order.account, now)
+        try:
+            moved = _moved(order, now_quoted.get(order.symbol))
+        except BrokerError as e:
+            logger.warning("paper orders of %s not matched: %s", order.account, e)
+            continue
+        if _is_over(order, at) or moved:
             due[order.account].append(order.pk)
     for account, order_ids in sorted(due.items()):
         try:
@@ -125,10 +183,10 @@ def match_account(account: str, order_ids: Collection[int], *, now: datetime) ->
         orders = list(ledger.working().filter(account=account, pk__in=order_ids))
         desk = Desk(account, {order.symbol for order in orders}, now=now)
         for order in orders:
-            if _is_over(order, now):
-                desk.end(order, VenueStatus.EXPIRED, "the trading day has ended")
+            if _is_over(order, desk.now):
+                desk.end(order, VenueStatus.EXPIRED, _OVER[order.time_in_force])
             else:
-                desk.work(order, rested=True)
+                desk.work(order)
         desk.write()
 
 
@@ -141,15 +199,36 @@ def ledger_positions(account: str) -> dict[str, Decimal]:
         return ledger.positions(account)
 
 
+class _Chances:
+    """Draws, for one attempt, which of the account's faults happen to it."""
+
+    def __init__(self, terms: Terms, grant: Grant) -> None:
+        self.terms = terms
+        self.attempt = f"{grant.request.client_order_id} {grant.attempt_id} {grant.attempt}"
+
+    def hit(self, fault: str) -> bool:
+        chance: Decimal = getattr(self.terms.faults, fault)
+        return bool(chance) and draw(self.terms.model.seed, fault, self.attempt) < chance
+
+
+def _repeated(lines: list[PaperReport], terms: Terms) -> Iterator[PaperReport]:
+    for line in lines:
+        yield line
+        if draw(terms.model.seed, "repeat", str(line.pk)) < terms.faults.repeat:
+            yield line
+
+
 def _is_over(order: PaperOrder, now: datetime) -> bool:
     return order.expires_at is not None and now >= order.expires_at
 
 
-def _fills(order: PaperOrder, market: Market | None) -> bool:
-    """Tell whether an order fills now; one in an instrument that was withdrawn waits."""
+def _moved(order: PaperOrder, market: Market | None) -> bool:
+    """Tell whether a quote does anything to an order; one whose instrument was withdrawn waits."""
     if market is None:
         return False
-    return execution(order, market, market.book, FREE, rested=True) is not None
+    terms = terms_of(order.account, order.settings or {})  # type: ignore[attr-defined]
+    most = order.quantity - order.filled_quantity
+    return moves(order, meet(order, market, market.book, terms, most=most))
 
 
 def _look_again(order: PaperOrder, seen: Market) -> None:
@@ -160,7 +239,7 @@ def _look_again(order: PaperOrder, seen: Market) -> None:
     """
     try:
         with ledger.reading():
-            moved = markets([order.symbol])[order.symbol].book != seen.book
+            moved = markets([order.symbol])[order.symbol].number != seen.number
         if moved:
             match_account(order.account, [order.pk], now=timezone.now())
     except BrokerError as e:

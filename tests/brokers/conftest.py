@@ -45,7 +45,7 @@ def grant():
 @pytest.fixture
 def venue(account, quote):
     """The paper venue for the account `paper`."""
-    quote("AAPL", bid=99, ask=101, bid_size=1000, ask_size=1000, last=100)
+    quote("AAPL", bid=99, ask=101, bid_size=5000, ask_size=5000, last=100)
     return PaperVenue("paper")
 
 

@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brokers.contract import Liquidity, OrderType, Side
-from brokers.paper.matching import Book, commission, match_order
+from brokers.contract import Liquidity, OrderType, Side, TimeInForce
+from brokers.paper.matching import (
+    Book,
+    FillModel,
+    PriceSource,
+    Working,
+    commission,
+    draw,
+    match_order,
+)
 
 BUY, SELL = Side.BUY, Side.SELL
 MARKET, LIMIT = OrderType.MARKET, OrderType.LIMIT
@@ -19,17 +27,24 @@ def book(bid="99", ask="101", bid_size="50", ask_size="50", last="100"):
     return Book(*(None if v is None else Decimal(v) for v in (bid, ask, bid_size, ask_size, last)))
 
 
+LOT = Decimal("0.0001")
+
+
+def meet(on, order, *, tick=TICK, lot=LOT, quote="", **model):
+    return match_order(
+        on, order, model=FillModel(**model), tick_size=tick, lot_size=lot, quote=quote
+    )
+
+
 def fill(on, side, quantity, limit=None, *, rested=False, slippage="0", tick=TICK):
-    done = match_order(
-        on,
+    order = Working(
         side=side,
         quantity=Decimal(quantity),
         order_type=MARKET if limit is None else LIMIT,
         limit_price=None if limit is None else Decimal(limit),
         rested=rested,
-        slippage_basis_points=Decimal(slippage),
-        tick_size=tick,
     )
+    done = meet(on, order, tick=tick, slippage_basis_points=Decimal(slippage)).execution
     return done and (done.quantity, done.price, done.liquidity, done.flags)
 
 
@@ -233,3 +248,178 @@ def test_orders_at_one_quote_share_its_size(on, side, wanted):
             total += done[0]
             on = on.without(side, done[0])
     assert size is None or not on.exists or total <= size
+
+
+STOP, STOP_LIMIT = OrderType.STOP, OrderType.STOP_LIMIT
+
+
+def stop(side, price, *, limit=None, triggered=False, rested=False):
+    return Working(
+        side=side,
+        quantity=Decimal(10),
+        order_type=STOP if limit is None else STOP_LIMIT,
+        stop_price=Decimal(price),
+        limit_price=None if limit is None else Decimal(limit),
+        triggered=triggered,
+        rested=rested,
+    )
+
+
+@pytest.mark.parametrize(
+    ("_case", "on", "order", "triggered"),
+    [
+        ("a buy below its stop waits", book(ask="101"), stop(BUY, "101.01"), False),
+        ("a buy is triggered by the ask", book(ask="101"), stop(BUY, "101"), True),
+        ("not by the bid", book(bid="102", ask=None), stop(BUY, "101"), False),
+        ("nor by the last trade beside a book", book(last="105"), stop(BUY, "104"), False),
+        ("a sell above its stop waits", book(bid="99"), stop(SELL, "98.99"), False),
+        ("a sell is triggered by the bid", book(bid="99"), stop(SELL, "99"), True),
+        ("beyond its stop too", book(bid="90"), stop(SELL, "99"), True),
+        ("without a book by the last trade", Book(last=Decimal(99)), stop(SELL, "99"), True),
+        ("by nothing without any price", Book(), stop(SELL, "99"), False),
+    ],
+)
+def test_a_stop_is_triggered_and_fills_no_sooner_than_the_next_quote(_case, on, order, triggered):
+    outcome = meet(on, order)
+
+    assert (outcome.triggered, outcome.execution) == (triggered, None)
+
+
+@pytest.mark.parametrize(
+    ("_case", "on", "order", "price", "liquidity"),
+    [
+        ("a stop takes the next quote, gap included", book(bid="80"), stop(SELL, "99"), 80, TAKER),
+        ("a stop limit waits below its limit", book(bid="80"), stop(SELL, "99", limit="98"), 0, 0),
+        ("takes at its limit", book(bid="98"), stop(SELL, "99", limit="98"), 98, TAKER),
+        (
+            "and once it has rested fills at its limit",
+            book(bid="99"),
+            stop(SELL, "99", limit="98", rested=True),
+            98,
+            MAKER,
+        ),
+    ],
+)
+def test_a_triggered_stop_is_a_market_or_limit_order(_case, on, order, price, liquidity):
+    triggered = Working(
+        **{name: getattr(order, name) for name in order.__slots__} | {"triggered": True}
+    )
+
+    done = meet(on, triggered).execution
+
+    assert (done.price, done.liquidity) == (price, liquidity) if price else done is None
+
+
+@pytest.mark.parametrize(
+    ("_case", "on", "quantity", "expected"),
+    [
+        ("all of it", book(ask_size="10"), 10, 10),
+        ("or nothing", book(ask_size="9"), 10, None),
+        ("an unknown size is enough", book(ask_size=None), 10, 10),
+    ],
+)
+def test_fill_or_kill(_case, on, quantity, expected):
+    order = Working(
+        side=BUY,
+        quantity=Decimal(quantity),
+        order_type=MARKET,
+        time_in_force=TimeInForce.FOK,
+    )
+    done = meet(on, order).execution
+    assert (done and done.quantity) == expected
+
+
+def resting(limit, *, side=BUY, ahead=None, quantity=10):
+    return Working(
+        side=side,
+        quantity=Decimal(quantity),
+        order_type=LIMIT,
+        limit_price=Decimal(limit),
+        rested=True,
+        queue_ahead=None if ahead is None else Decimal(ahead),
+    )
+
+
+@pytest.mark.parametrize(
+    ("_case", "on", "order", "ahead", "filled"),
+    [
+        ("it stands behind what is shown", book(), resting("99"), 50, None),
+        ("at a better price it is first", book(), resting("100"), 0, None),
+        ("behind the best its place is not known", book(), resting("98"), None, None),
+        ("others leave", book(bid_size="20"), resting("99", ahead=50), 20, None),
+        ("others who come stand behind", book(bid_size="80"), resting("99", ahead=50), 50, None),
+        (
+            "a trade at its price moves it on",
+            Book(Decimal(99), Decimal(101), Decimal(50), Decimal(50), Decimal(99), Decimal(30)),
+            resting("99", ahead=50),
+            20,
+            None,
+        ),
+        (
+            "what is traded past those before it is its own",
+            Book(Decimal(99), Decimal(101), Decimal(50), Decimal(50), Decimal(99), Decimal(54)),
+            resting("99", ahead=50),
+            0,
+            4,
+        ),
+        (
+            "a trade above a buy is none of its own",
+            Book(Decimal(99), Decimal(101), Decimal(50), Decimal(50), Decimal(100), Decimal(99)),
+            resting("99", ahead=50),
+            50,
+            None,
+        ),
+        ("the book coming to it fills it", book(bid="98", ask="99"), resting("99"), None, 10),
+    ],
+)
+def test_queue_position(_case, on, order, ahead, filled):
+    outcome = meet(on, order, queue=True)
+
+    assert outcome.execution is None if filled is None else outcome.execution.quantity == filled
+    if filled is None or ahead is not None:
+        assert outcome.queue_ahead == ahead
+
+
+@pytest.mark.parametrize(
+    ("_case", "model", "expected"),
+    [
+        ("the book", {}, (10, 101)),
+        ("the mid, on the tick against us", {"price": PriceSource.MID}, (10, "100.01")),
+        ("the last trade", {"price": PriceSource.LAST}, (10, 100)),
+        ("slippage in ticks", {"slippage_ticks": Decimal(3)}, (10, "101.03")),
+        ("a share of the size", {"participation": Decimal("0.1")}, (5, 101)),
+        ("a slip for certain", {"slip_probability": Decimal(1)}, (10, "101.01")),
+    ],
+)
+def test_fill_models(_case, model, expected):
+    on = book(bid="99.01") if "mid" in _case else book()
+    order = Working(side=BUY, quantity=Decimal(10), order_type=MARKET)
+
+    done = meet(on, order, **model).execution
+
+    assert (done.quantity, done.price) == tuple(Decimal(value) for value in expected)
+
+
+def test_what_a_share_of_a_size_gives_is_in_whole_lots():
+    order = Working(side=BUY, quantity=Decimal(100), order_type=MARKET)
+
+    done = meet(book(ask_size="57"), order, participation=Decimal("0.5"), lot=Decimal(10)).execution
+
+    assert done.quantity == 20
+
+
+def test_a_touch_fills_with_its_probability_and_going_through_always():
+    touched = [
+        meet(book(ask="95"), resting("95"), fill_probability=Decimal("0.3"), quote=str(n)).execution
+        for n in range(1000)
+    ]
+    through = meet(book(ask="94"), resting("95"), fill_probability=Decimal(0)).execution
+
+    assert 240 < sum(done is not None for done in touched) < 360
+    assert through.price == 95
+
+
+def test_draws_depend_on_seed_and_name_alone():
+    assert draw(7, "a", "b") == draw(7, "a", "b")
+    assert len({draw(7, "a", "b"), draw(8, "a", "b"), draw(7, "ab"), draw(7, "b", "a")}) == 4
+    assert all(0 <= draw(1, str(n)) < 1 for n in range(100))

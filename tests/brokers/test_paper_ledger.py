@@ -66,7 +66,14 @@ def test_reports_come_in_pages_and_end(send, venue):
     send(BUY, 10, limit=95)
     first = PaperOrder.objects.get()
     PaperReport.objects.bulk_create(
-        PaperReport(account="paper", order=first, status="ACCEPTED", filled_quantity=0, at=now())
+        PaperReport(
+            account="paper",
+            order=first,
+            status="ACCEPTED",
+            filled_quantity=0,
+            order_quantity=10,
+            at=now(),
+        )
         for _ in range(PAGE)
     )
 

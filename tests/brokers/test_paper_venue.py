@@ -70,8 +70,19 @@ def test_the_multiplier_counts_in_the_commission(send):
     ("_case", "values", "text"),
     [
         ("no such symbol", {"symbol": "NOPE"}, "unknown symbol NOPE"),
-        ("stop orders", {"order_type": OrderType.STOP}, "order type STOP is not supported"),
-        ("immediate or cancel", {"time_in_force": TimeInForce.IOC}, "time in force IOC"),
+        ("a stop order without stop", {"order_type": OrderType.STOP}, "needs a positive stop"),
+        ("a stop price too many", {"stop_price": Decimal(5)}, "has no stop price"),
+        (
+            "a stop at once",
+            {
+                "order_type": OrderType.STOP,
+                "stop_price": Decimal(5),
+                "time_in_force": TimeInForce.IOC,
+            },
+            "cannot be IOC",
+        ),
+        ("GTD without its time", {"time_in_force": TimeInForce.GTD}, "needs the time"),
+        ("a post-only market order", {"post_only": True}, "can be post-only"),
         ("a limit order without limit", {"order_type": OrderType.LIMIT}, "needs a positive limit"),
         ("a limit of nothing", {"limit": 0}, "needs a positive limit"),
     ],
@@ -193,7 +204,7 @@ def test_an_order_whose_quote_moves_while_it_is_written_is_not_forgotten(send, v
     server.execute(
         """
         CREATE FUNCTION move() RETURNS trigger LANGUAGE plpgsql AS
-        'BEGIN UPDATE brokers_quote SET bid = 93, ask = 94; RETURN NEW; END';
+        'BEGIN UPDATE brokers_quote SET bid = 93, ask = 94, number = number + 1; RETURN NEW; END';
         CREATE TRIGGER move BEFORE INSERT ON brokers_paperorder
         FOR EACH ROW EXECUTE FUNCTION move()
         """
@@ -276,7 +287,7 @@ def test_a_day_order_does_not_fill_after_its_day(send, venue, quote):
     assert (found.status, found.fills) == (VenueStatus.EXPIRED, ())
 
 
-def test_matching_costs_two_statements_where_nothing_fills(send):
+def test_matching_costs_three_statements_where_nothing_fills(send):
     for limit in range(50, 90):
         send(BUY, 10, limit=limit)
 
@@ -285,7 +296,7 @@ def test_matching_costs_two_statements_where_nothing_fills(send):
     with CaptureQueriesContext(connections["paper"]) as queries:
         match(["AAPL"], now=now())
 
-    assert len([q for q in queries if "brokers_" in q["sql"]]) == 2
+    assert len([q for q in queries if "brokers_" in q["sql"]]) == 3
 
 
 @pytest.mark.parametrize("bad", ["many", "-1", "NaN", None, {}])
