@@ -33,6 +33,7 @@ class Switches:
     kill_level: KillLevel
     epoch: int
     position: Decimal
+    account_position: Decimal
     closing: Decimal
     bid: Decimal | None
     ask: Decimal | None
@@ -76,6 +77,14 @@ def _refusal(order: Order, switches: Switches, *, now: datetime) -> str | None:
 def _closable(order: Order, switches: Switches) -> Decimal:
     held = -switches.position * Side(order.side).sign
     return held - switches.closing
+
+
+def _reduces_account(order: Order, switches: Switches) -> bool:
+    """Tell whether the whole order also reduces what all strategies of the account hold together.
+
+    Only then may the venue, which knows the account alone, be told that it is reduce-only.
+    """
+    return -switches.account_position * Side(order.side).sign >= order.quantity
 
 
 def _refuse(order: Order, reason: str, *, now: datetime) -> None:
@@ -133,6 +142,8 @@ def _claim(order: Order, switches: Switches, *, started: float, now: datetime) -
             limit_price=order.limit_price,
             stop_price=order.stop_price,
             expires_at=order.expires_at,
+            post_only=order.post_only,
+            reduce_only=order.reduce_only and _reduces_account(order, switches),
         ),
     )
 
@@ -149,13 +160,16 @@ def _switches(order: Order) -> Switches:
                 "side": order.side,
             },
         )
-        mode, kill_active, kill_level, epoch, position, closing, bid, ask = cursor.fetchone()
+        mode, kill_active, kill_level, epoch, position, account, closing, bid, ask = (
+            cursor.fetchone()
+        )
     return Switches(
         SystemMode(mode),
         kill_active,
         KillLevel(kill_level),
         epoch,
         position or Decimal(0),
+        account or Decimal(0),
         closing or Decimal(0),
         bid,
         ask,
@@ -167,6 +181,8 @@ SELECT control.mode, control.kill_active, control.kill_level, control.epoch,
        (SELECT quantity FROM portfolio_position
             WHERE connection_id = %(connection)s AND strategy = %(strategy)s
               AND instrument_id = %(instrument)s),
+       (SELECT sum(quantity) FROM portfolio_position
+            WHERE connection_id = %(connection)s AND instrument_id = %(instrument)s),
        (SELECT sum(quantity - filled_quantity) FROM orders_order
             WHERE connection_id = %(connection)s AND strategy = %(strategy)s
               AND instrument_id = %(instrument)s AND side = %(side)s AND reduce_only

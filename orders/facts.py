@@ -14,7 +14,10 @@ DEFAULT_SIGNAL_AGE = Decimal(300)  # seconds
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """The connection and instrument a signal names, and ids drawn for what it will become."""
+    """The connection and instrument a signal names, and ids drawn for what it will become.
+
+    `clock` is the market's time where the account's market is replayed, else None.
+    """
 
     connection_id: int
     connection_enabled: bool
@@ -27,6 +30,7 @@ class References:
     tick_size: Decimal
     lot_size: Decimal
     is_tradable: bool
+    clock: datetime | None
     signal_id: int
     decision_id: int
     order_id: int
@@ -147,10 +151,11 @@ VALUES (%s, %s, %s, 0) ON CONFLICT DO NOTHING"""
 _REFERENCES = """
 SELECT c.id, coalesce(c.is_enabled, false), c.day_roll_time, c.day_roll_zone, c.environment,
        i.id, i.currency, i.multiplier, i.tick_size, i.lot_size, coalesce(i.is_tradable, false),
-       nextval('orders_signal_id_seq'), nextval('risk_riskdecision_id_seq'),
+       clock.now, nextval('orders_signal_id_seq'), nextval('risk_riskdecision_id_seq'),
        nextval('orders_order_id_seq')
 FROM (SELECT 1) AS one
 LEFT JOIN brokers_brokerconnection c ON c.name = %s
+LEFT JOIN brokers_marketclock clock ON clock.connection_id = c.id
 LEFT JOIN brokers_instrument i ON i.symbol = %s
 """
 _SITUATION = """

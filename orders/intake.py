@@ -58,8 +58,11 @@ class SignalRequest:
     quantity: Decimal | None = None
     order_type: OrderType = OrderType.MARKET
     limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
     time_in_force: TimeInForce = TimeInForce.DAY
+    expires_at: datetime | None = None
     reduce_only: bool = False
+    post_only: bool = False
     reference_price: Decimal | None = None
     generated_at: datetime | None = None
     valid_until: datetime | None = None
@@ -91,13 +94,17 @@ class Outcome:
 def submit_signal(request: SignalRequest, *, client: ApiClient, now: datetime) -> Outcome:
     """Record a signal, judge it, and queue its order for the venue.
 
-    A repeated key returns the stored answer. Refusal is a value, not an exception.
+    A repeated key returns the stored answer. Refusal is a value, not an exception. `now` is the
+    wall's time; an account whose market is replayed is judged by its market's.
 
-    :raises InvalidSignal: no such account or symbol
+    :raises InvalidSignal: no such account or symbol, or an order that would have expired
     :raises IdempotencyConflict: the key was used with another body
     """
     known = _references(request)
-    day = calendars.trading_date(now, roll=known.roll_time, zone=known.roll_zone)
+    market_now = known.clock or now
+    if request.expires_at is not None and request.expires_at <= market_now:
+        raise InvalidSignal([_error("expires_at", "in_the_past", "the order would have expired")])
+    day = calendars.trading_date(market_now, roll=known.roll_time, zone=known.roll_zone)
     trades = request.action is not Action.HOLD
     with transaction.atomic(durable=True):
         locks.signal_key(f"{client.pk}\x1f{request.strategy}\x1f{request.signal_id}")
@@ -146,7 +153,7 @@ def _record(
     """Judge the signal and write it, with its order when it was approved."""
     verdict, decision, order, judged = None, None, None, None
     if request.action is not Action.HOLD:
-        judged = _facts(request, known, seen, now=now)
+        judged = _facts(request, known, seen, now=known.clock or now)
         verdict = judge(judged)
         decision = RiskDecision(
             pk=known.decision_id,
@@ -211,6 +218,7 @@ def _facts(request: SignalRequest, known: References, seen: Situation, *, now: d
         side=side,
         quantity=quantity,
         limit_price=request.limit_price,
+        stop_price=request.stop_price,
         reduce_only=request.reduces,
         closable=closable,
         generated_at=request.generated_at,
@@ -284,7 +292,10 @@ def _order(
     now: datetime,
     day: date,
 ) -> Order:
-    oldest = now + timedelta(microseconds=int(judged.max_signal_age * 1_000_000))
+    # A deadline of ours is on the wall's clock, also where the signal's is on a replayed one.
+    good_for = timedelta(microseconds=int(judged.max_signal_age * 1_000_000))
+    if request.valid_until is not None:
+        good_for = min(good_for, request.valid_until - judged.now)
     return Order(
         pk=known.order_id,
         signal_id=known.signal_id,
@@ -304,6 +315,9 @@ def _order(
         time_in_force=request.time_in_force.value,
         quantity=judged.quantity,
         limit_price=request.limit_price,
+        stop_price=request.stop_price,
+        expires_at=request.expires_at,
+        post_only=request.post_only,
         reduce_only=request.reduces,
         status=OrderStatus.PENDING.value,
         pending_action=PendingAction.NONE.value,
@@ -313,7 +327,7 @@ def _order(
         created_at=now,
         updated_at=now,
         due_at=now,
-        send_before=min(request.valid_until or oldest, oldest),
+        send_before=now + good_for,
     )
 
 

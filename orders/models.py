@@ -126,6 +126,7 @@ class Order(models.Model):
     limit_price = models.DecimalField(null=True, **MONEY)
     stop_price = models.DecimalField(null=True, **MONEY)
     reduce_only = models.BooleanField(default=False)
+    post_only = models.BooleanField(default=False)
     expires_at = models.DateTimeField(null=True)
     filled_quantity = models.DecimalField(default=0, **MONEY)
     filled_cost = models.DecimalField(default=0, max_digits=38, decimal_places=10)
@@ -169,7 +170,15 @@ class Order(models.Model):
             ),
             models.CheckConstraint(
                 name="limit_order_has_limit_price",
-                condition=~Q(order_type="LIMIT") | Q(limit_price__gt=0),
+                condition=~Q(order_type__in=["LIMIT", "STOP_LIMIT"]) | Q(limit_price__gt=0),
+            ),
+            models.CheckConstraint(
+                name="stop_order_has_stop_price",
+                condition=~Q(order_type__in=["STOP", "STOP_LIMIT"]) | Q(stop_price__gt=0),
+            ),
+            models.CheckConstraint(
+                name="gtd_order_has_its_time",
+                condition=~Q(time_in_force="GTD") | Q(expires_at__isnull=False),
             ),
         ]
         indexes = [

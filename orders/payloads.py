@@ -37,6 +37,8 @@ def order_json(order: Order, *, account: str, symbol: str) -> dict[str, Any]:
         "average_price": optional_text(order.average_price),
         "commission": decimal_text(order.commission),
         "reduce_only": order.reduce_only,
+        "post_only": order.post_only,
+        "expires_at": time_text(order.expires_at),
         "status": str(order.status),
         "pending_action": None if action == PendingAction.NONE else str(action),
         "status_reason": order.status_reason or None,

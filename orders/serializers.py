@@ -12,8 +12,6 @@ from orders.models import Action
 
 RESERVED_STRATEGIES = {"EXTERNAL"}
 METADATA_BYTES = 4096
-SUPPORTED_TYPES = (OrderType.MARKET, OrderType.LIMIT)
-SUPPORTED_TIMES = (TimeInForce.DAY, TimeInForce.GTC)
 
 
 def _choices(enum: Any) -> list[str]:
@@ -109,14 +107,14 @@ class SignalInput(StrictSerializer):
     fraction = Unsupported(required=False, allow_null=True)
     order_type = Choice(choices=_choices(OrderType), default=OrderType.MARKET.value)
     limit_price = ExactDecimal(required=False, allow_null=True)
-    stop_price = Unsupported(required=False, allow_null=True)
+    stop_price = ExactDecimal(required=False, allow_null=True)
     time_in_force = Choice(choices=_choices(TimeInForce), default=TimeInForce.DAY.value)
-    expires_at = Unsupported(required=False, allow_null=True)
+    expires_at = Moment(required=False, allow_null=True)
     product = Text(max_length=32, required=False, allow_null=True)
     exchange = Text(max_length=32, required=False, allow_null=True)
     timeframe = Text(max_length=32, required=False, allow_null=True)
     reduce_only = Flag(default=False)
-    post_only = Unsupported(required=False, allow_null=True)
+    post_only = Flag(default=False)
     reference_price = ExactDecimal(required=False, allow_null=True)
     protect = Unsupported(required=False, allow_null=True)
     generated_at = Moment(required=False, allow_null=True)
@@ -134,32 +132,54 @@ class SignalInput(StrictSerializer):
         return value
 
     def validate_order_type(self, value: str) -> OrderType:
-        """Refuse what this build cannot send."""
-        if OrderType(value) not in SUPPORTED_TYPES:
-            raise serializers.ValidationError("not supported by this build", code="unsupported")
+        """Return the type by its name."""
         return OrderType(value)
 
     def validate_time_in_force(self, value: str) -> TimeInForce:
-        """Refuse what this build cannot send."""
-        if TimeInForce(value) not in SUPPORTED_TIMES:
-            raise serializers.ValidationError("not supported by this build", code="unsupported")
+        """Return the time in force by its name."""
         return TimeInForce(value)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Check what depends on more than one field."""
         action, quantity = Action(attrs["action"]), attrs.get("quantity")
-        limit_price = attrs.get("limit_price")
-        errors: dict[str, str] = {}
+        errors = _of_type(attrs) | _of_time_in_force(attrs)
         if action in {Action.BUY, Action.SELL} and quantity is None:
             errors["quantity"] = f"{action} needs a quantity"
         if quantity is not None and quantity <= 0:
             errors["quantity"] = "the quantity must be positive"
         if action is Action.HOLD and quantity is not None:
             errors["quantity"] = "HOLD has no quantity"
-        if attrs["order_type"] is OrderType.LIMIT and (limit_price is None or limit_price <= 0):
-            errors["limit_price"] = "LIMIT needs a positive limit_price"
-        if attrs["order_type"] is OrderType.MARKET and limit_price is not None:
-            errors["limit_price"] = "MARKET has no limit_price"
         if errors:
             raise serializers.ValidationError(errors)
         return attrs
+
+
+def _of_type(attrs: dict[str, Any]) -> dict[str, str]:
+    """Return what is wrong with the prices of an order type, by field."""
+    kind, errors = attrs["order_type"], {}
+    needs = {
+        "limit_price": kind in {OrderType.LIMIT, OrderType.STOP_LIMIT},
+        "stop_price": kind in {OrderType.STOP, OrderType.STOP_LIMIT},
+    }
+    for name, needed in needs.items():
+        price = attrs.get(name)
+        if needed and (price is None or price <= 0):
+            errors[name] = f"{kind} needs a positive {name}"
+        if not needed and price is not None:
+            errors[name] = f"{kind} has no {name}"
+    return errors
+
+
+def _of_time_in_force(attrs: dict[str, Any]) -> dict[str, str]:
+    """Return what is wrong with how long an order is to work, by field."""
+    kind, tif, errors = attrs["order_type"], attrs["time_in_force"], {}
+    at_once = tif in {TimeInForce.IOC, TimeInForce.FOK}
+    if at_once and kind in {OrderType.STOP, OrderType.STOP_LIMIT}:
+        errors["time_in_force"] = f"{kind} cannot be {tif}"
+    if tif is TimeInForce.GTD and attrs.get("expires_at") is None:
+        errors["expires_at"] = "GTD needs expires_at"
+    if tif is not TimeInForce.GTD and attrs.get("expires_at") is not None:
+        errors["expires_at"] = "only GTD has expires_at"
+    if attrs["post_only"] and (kind is not OrderType.LIMIT or at_once):
+        errors["post_only"] = "only a LIMIT order that may rest can be post-only"
+    return errors

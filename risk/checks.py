@@ -85,6 +85,7 @@ class Facts:
     side: Side
     quantity: Decimal
     limit_price: Decimal | None
+    stop_price: Decimal | None
     reduce_only: bool
     closable: Decimal | None
     generated_at: datetime | None
@@ -203,7 +204,7 @@ def quote_fresh(f: Facts) -> Check:
 
 
 def tick_and_lot(f: Facts) -> Check:
-    """Quantity in whole lots, limit price on the tick. What is off is refused, never rounded."""
+    """Quantity in whole lots, prices on the tick. What is off is refused, never rounded."""
     if not is_multiple(f.quantity, f.lot_size):
         return _check(
             "tick_and_lot",
@@ -213,15 +214,16 @@ def tick_and_lot(f: Facts) -> Check:
             limit=decimal_text(f.lot_size),
             code="quantity_not_in_lots",
         )
-    if f.limit_price is not None and not is_multiple(f.limit_price, f.tick_size):
-        return _check(
-            "tick_and_lot",
-            False,
-            "the limit price is no multiple of the tick size",
-            value=decimal_text(f.limit_price),
-            limit=decimal_text(f.tick_size),
-            code="price_off_tick",
-        )
+    for name, price in (("limit", f.limit_price), ("stop", f.stop_price)):
+        if price is not None and not is_multiple(price, f.tick_size):
+            return _check(
+                "tick_and_lot",
+                False,
+                f"the {name} price is no multiple of the tick size",
+                value=decimal_text(price),
+                limit=decimal_text(f.tick_size),
+                code="price_off_tick",
+            )
     return _check("tick_and_lot", True, "in whole lots and ticks")
 
 
@@ -347,6 +349,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
         (
             "quantity",
             "limit_price",
+            "stop_price",
             "closable",
             "tick_size",
             "lot_size",

@@ -8,7 +8,7 @@ from typing import Any
 from risk.checks import Check, CheckStatus, Facts, run_checks
 
 #: Bumped with every change of a check's meaning; stored with each verdict.
-BUILD = "2026.11.1"
+BUILD = "2026.11.2"
 
 
 class DecisionStatus(StrEnum):

@@ -21,6 +21,7 @@ FINE = Facts(
     side=Side.BUY,
     quantity=Decimal(1000),
     limit_price=None,
+    stop_price=None,
     reduce_only=False,
     closable=None,
     generated_at=NOW,
