@@ -6,8 +6,6 @@ It reads quotes from the API like any client, and survives a site that is away.
 import json
 import logging
 import time
-from collections import deque
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import httpx
 
 from execution_site import demo
+from execution_site.crossing import Cross
 
 FAST, SLOW = 5, 20
 POLL_SECONDS = 0.5
@@ -31,30 +30,10 @@ QUANTITIES = {
 logger = logging.getLogger(__name__)
 
 
-@dataclass
-class Cross:
-    """The last marks of one symbol and the side the averages were on."""
-
-    marks: deque[Decimal] = field(default_factory=lambda: deque(maxlen=SLOW))
-    above: bool | None = None
-
-    def turn(self, mark: Decimal) -> str | None:
-        """Add a mark and return BUY or SELL where the fast average has crossed the slow one."""
-        self.marks.append(mark)
-        if len(self.marks) < SLOW:
-            return None
-        recent = list(self.marks)
-        above = sum(recent[-FAST:]) * SLOW > sum(recent) * FAST
-        was, self.above = self.above, above
-        if was is None or was == above:
-            return None
-        return "BUY" if above else "SELL"
-
-
 def run(base_url: str) -> None:
     """Trade for ever."""
     key = json.loads(demo.key_file().read_text())["key"]
-    crosses = {symbol: Cross() for symbol in QUANTITIES}
+    crosses = {symbol: Cross(FAST, SLOW) for symbol in QUANTITIES}
     headers = {"Authorization": f"Api-Key {key}"}
     with httpx.Client(base_url=base_url, headers=headers, timeout=5) as client:
         while True:

@@ -71,13 +71,9 @@ class MarketLoop:
 
     def _publish(self, symbols: Sequence[str], *, now: datetime) -> None:
         """Push the latest quotes, marks and process states; nothing here is kept."""
-        frames = []
         if symbols:
-            moved = Quote.objects.filter(instrument__symbol__in=symbols)
-            for quote in moved.select_related("instrument"):
-                data = quotes.quote_json(quote, quote.instrument.symbol)
-                frames.append(_frame("quote", data, as_of=quote.as_of))
-            frames += _marks(symbols)
+            publish_latest(symbols)
+        frames = []
         if time.monotonic() - self._processes_at >= PROCESS_SECONDS:
             self._processes_at = time.monotonic()
             frames += [_process(row, now=now) for row in ProcessStatus.objects.all()]
@@ -92,6 +88,14 @@ def run(feed: Feed | None, *, holder: str) -> None:
         started = time.monotonic()
         loop.step(now=timezone.now())
         time.sleep(max(0.0, STEP_SECONDS - (time.monotonic() - started)))
+
+
+def publish_latest(symbols: Sequence[str]) -> None:
+    """Push the latest quotes and marks of these symbols; nothing of it is kept."""
+    moved = Quote.objects.filter(instrument__symbol__in=symbols).select_related("instrument")
+    shown = [(quotes.quote_json(q, q.instrument.symbol), q.as_of) for q in moved]
+    frames = [_frame("quote", data, as_of=as_of) for data, as_of in shown]
+    bus.publish(bus.LATEST, json.dumps(frames + _marks(symbols)))
 
 
 def _marks(symbols: Sequence[str]) -> list[dict[str, Any]]:

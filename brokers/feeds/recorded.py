@@ -1,0 +1,256 @@
+"""Recorded market data: ticks, quote bars and trade bars from CSV files, in the order of arrival.
+
+A file's header says what it holds: `bid, ask` are ticks; `bid_open .. ask_size` quote bars;
+`open, high, low, close` trade bars. Its time column is `ms_since_midnight_ZONE` (utc, ist, ny) of
+the date in the file's name or in a `date` column, or `datetime_utc`. Bars are stamped with their
+start and used after their end alone: each becomes four updates at its end, its open, its two
+extremes, the one nearer to the open first, and its close. A size of 0 beside a price is unknown,
+a price that is missing an empty side. A bar's one quoted size stands for each of its prices; its
+traded volume is spread over the four.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from brokers.contract import QuoteUpdate
+
+ZONES = {"utc": "UTC", "ist": "Asia/Kolkata", "ny": "America/New_York"}
+STAMP = "ms_since_midnight_"
+DAY_IN_NAME = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
+PERIOD_IN_NAME = re.compile(r"_(\d+)(m|h)_")
+TICK = ("bid", "ask")
+QUOTE_BAR = tuple(
+    f"{side}_{part}" for side in ("bid", "ask") for part in ("open", "high", "low", "close", "size")
+)
+TRADE_BAR = ("open", "high", "low", "close")
+SYMBOL_IN_NAME = re.compile(r"^([a-z]+\d*[a-z]*)_", re.IGNORECASE)
+
+Parser = Callable[[Sequence[str]], list[QuoteUpdate]]
+
+
+class UnreadableFile(ValueError):
+    """The file as a whole cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A row that cannot be used. `line` counts from 1, the header included."""
+
+    line: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What one row becomes: updates of one time, of which the last is the row's close."""
+
+    line: int
+    at: datetime
+    updates: tuple[QuoteUpdate, ...]
+
+
+class RecordedFile:
+    """One file of one symbol.
+
+    :raises UnreadableFile: no such file, or its header or name do not say what it holds
+    """
+
+    def __init__(self, path: Path, *, symbol: str) -> None:
+        self.path, self.symbol = path, symbol
+        try:
+            with path.open(newline="") as lines:
+                header = next(csv.reader(lines), [])
+        except OSError as e:
+            raise UnreadableFile(f"{path}: {e.strerror}") from e
+        self._column = {name: index for index, name in enumerate(header)}
+        if "strike" in self._column:
+            raise UnreadableFile(f"{path.name}: holds more than one instrument")
+        self.is_bars = not self._has(TICK)
+        if self._has(QUOTE_BAR):
+            self._prices: Callable[[Sequence[str], datetime], tuple[QuoteUpdate, ...]] = (
+                self._quote_bar
+            )
+        elif self._has(TRADE_BAR):
+            self._prices = self._trade_bar
+        elif self._has(TICK):
+            self._prices = self._tick
+        else:
+            raise UnreadableFile(f"{path.name}: neither ticks, quote bars nor trade bars")
+        self._volume = next((i for n, i in self._column.items() if n.startswith("volume")), None)
+        self.period = self._period() if self.is_bars else timedelta()
+        self._stamp, self.zone = self._time_column()
+        named = DAY_IN_NAME.search(path.name)
+        self._day = date(*map(int, named.groups())) if named else None
+        if "date" not in self._column and self._stamp != "datetime_utc" and self._day is None:
+            raise UnreadableFile(f"{path.name}: neither its name nor a column gives the date")
+        self._midnights: dict[str, datetime] = {}
+
+    def arrivals(self, problems: list[Problem]) -> Iterator[Arrival]:
+        """Yield what the file holds; rows that cannot be used are added to `problems`."""
+        latest: datetime | None = None
+        with self.path.open(newline="") as lines:
+            rows = csv.reader(lines)
+            next(rows)
+            for row in rows:
+                line = rows.line_num
+                try:
+                    arrival = self._arrival(line, row)
+                except (ValueError, InvalidOperation, IndexError) as e:
+                    what = str(e) if isinstance(e, ValueError) else f"not readable: {row}"
+                    problems.append(Problem(line, what))
+                    continue
+                if latest is not None and arrival.at < latest:
+                    problems.append(Problem(line, f"{arrival.at} is before the row above it"))
+                    continue
+                latest = arrival.at
+                yield arrival
+
+    def _arrival(self, line: int, row: Sequence[str]) -> Arrival:
+        at = self._at(row) + self.period
+        return Arrival(line, at, self._prices(row, at))
+
+    def _has(self, names: Sequence[str]) -> bool:
+        return all(name in self._column for name in names)
+
+    def _at(self, row: Sequence[str]) -> datetime:
+        if self._stamp == "datetime_utc":
+            return datetime.strptime(row[self._column[self._stamp]], "%Y%m%d %H:%M").replace(
+                tzinfo=UTC
+            )
+        day = row[self._column["date"]] if "date" in self._column else ""
+        if day not in self._midnights:
+            local = date.fromisoformat(day) if day else self._day
+            if local is None:
+                raise ValueError("no date")
+            midnight = datetime.combine(local, time.min, tzinfo=ZoneInfo(self.zone))
+            self._midnights[day] = midnight.astimezone(UTC)
+        return self._midnights[day] + timedelta(milliseconds=int(row[self._column[self._stamp]]))
+
+    def _tick(self, row: Sequence[str], at: datetime) -> tuple[QuoteUpdate, ...]:
+        bid, ask = (_price(row[self._column[name]], name) for name in TICK)
+        return (_quote(self.symbol, at, bid, ask),)
+
+    def _quote_bar(self, row: Sequence[str], at: datetime) -> tuple[QuoteUpdate, ...]:
+        bids, asks = (
+            _path(*(_price(row[self._column[f"{side}_{part}"]], side) for part in TRADE_BAR))
+            for side in ("bid", "ask")
+        )
+        sizes = [_size(row[self._column[f"{side}_size"]]) for side in ("bid", "ask")]
+        falls = _falls_first(asks) if bids[0] is None else _falls_first(bids)
+        return tuple(
+            _quote(
+                self.symbol,
+                at,
+                bid,
+                ask,
+                (None if bid is None else sizes[0], None if ask is None else sizes[1]),
+            )
+            for bid, ask in zip(_ordered(bids, falls), _ordered(asks, falls), strict=True)
+        )
+
+    def _trade_bar(self, row: Sequence[str], at: datetime) -> tuple[QuoteUpdate, ...]:
+        prices = _path(*(_price(row[self._column[name]], name) for name in TRADE_BAR))
+        if None in prices:
+            raise ValueError("a trade bar needs all its prices")
+        volume = None if self._volume is None else _size(row[self._volume])
+        return tuple(
+            QuoteUpdate(
+                symbol=self.symbol,
+                as_of=at,
+                last=price,
+                last_size=None if volume is None else volume / 4,
+            )
+            for price in _ordered(prices, _falls_first(prices))
+        )
+
+    def _period(self) -> timedelta:
+        found = PERIOD_IN_NAME.search(self.path.name)
+        if found is None:
+            raise UnreadableFile(f"{self.path.name}: its name does not give the bars' period")
+        number, unit = int(found[1]), found[2]
+        return timedelta(minutes=number) if unit == "m" else timedelta(hours=number)
+
+    def _time_column(self) -> tuple[str, str]:
+        if "datetime_utc" in self._column:
+            return "datetime_utc", "UTC"
+        for zone, name in ZONES.items():
+            if STAMP + zone in self._column:
+                return STAMP + zone, name
+        raise UnreadableFile(f"{self.path.name}: no time column ({STAMP}utc, ist or ny)")
+
+
+def symbol_of(path: Path) -> str:
+    """Return the symbol a file's name begins with.
+
+    :raises UnreadableFile: it begins with none
+    """
+    if (found := SYMBOL_IN_NAME.match(path.name)) is None:
+        raise UnreadableFile(f"{path.name}: its name does not begin with a symbol")
+    return found[1].upper()
+
+
+Path4 = tuple[Decimal | None, Decimal | None, Decimal | None, Decimal | None]
+
+
+def _path(
+    first: Decimal | None, high: Decimal | None, low: Decimal | None, last: Decimal | None
+) -> Path4:
+    """Return open, high, low and close after a look whether they can be."""
+    if first is None or high is None or low is None or last is None:
+        if (first, high, low, last) != (None, None, None, None):
+            raise ValueError("some of a bar's prices are missing")
+        return first, high, low, last
+    if not (low <= first <= high and low <= last <= high):
+        raise ValueError(f"open {first} or close {last} is not within low {low} and high {high}")
+    return first, high, low, last
+
+
+def _falls_first(prices: Path4) -> bool:
+    """Tell whether the low is nearer to the open than the high."""
+    first, high, low, _ = prices
+    return first is not None and high is not None and low is not None and first - low < high - first
+
+
+def _ordered(prices: Path4, falls: bool) -> Path4:
+    first, high, low, last = prices
+    return (first, low, high, last) if falls else (first, high, low, last)
+
+
+def _quote(
+    symbol: str,
+    at: datetime,
+    bid: Decimal | None,
+    ask: Decimal | None,
+    sizes: tuple[Decimal | None, Decimal | None] = (None, None),
+) -> QuoteUpdate:
+    if bid is not None and ask is not None and bid > ask:
+        raise ValueError(f"bid {bid} is above ask {ask}")
+    return QuoteUpdate(
+        symbol=symbol, as_of=at, bid=bid, ask=ask, bid_size=sizes[0], ask_size=sizes[1]
+    )
+
+
+def _price(text: str, name: str) -> Decimal | None:
+    if not text:
+        return None
+    price = Decimal(text)
+    if not price.is_finite() or price < 0:
+        raise ValueError(f"{name} {text} is no price")
+    return price
+
+
+def _size(text: str) -> Decimal | None:
+    """Return a size; 0 beside a price is unknown."""
+    size = Decimal(text) if text else Decimal(0)
+    if not size.is_finite() or size < 0:
+        raise ValueError(f"size {text} is no size")
+    return size or None

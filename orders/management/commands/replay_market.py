@@ -1,0 +1,205 @@
+"""`manage.py replay_market`: recorded quotes, trades or bars as the market of a running site."""
+
+import json
+import os
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+from django.conf import settings as site
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from brokers.feeds.recorded import Arrival, Problem, RecordedFile, UnreadableFile, symbol_of
+from brokers.models import BrokerConnection
+from orders import agreement, processor_time, replay_account
+from orders.market_replay import AsFastAsItGoes, LeaseTaken, NotSettled, Recorded, Replay
+from orders.models import Fill, Order
+from orders.participants import Participant, ParticipantFailed
+from orders.replay_account import CannotReplay
+
+SHOWN_PROBLEMS = 20
+
+
+class Command(BaseCommand):
+    """The market of a paper account, on the recorded clock, beside whatever else the site does."""
+
+    help = (
+        "Replay recorded ticks or bars through a running site, in an account of its own. Without"
+        " --speed it goes as fast as it can, and stands still while a signal is on its way."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add files, pace, account, instrument and strategy."""
+        parser.add_argument("files", type=Path, nargs="+", help="in order, all of one symbol")
+        parser.add_argument("--speed", type=float, help="times the recorded speed")
+        parser.add_argument("--account", help="a paper account; a new one without")
+        parser.add_argument("--symbol", help="what to call the market (EURUSD.R for EURUSD)")
+        parser.add_argument(
+            "--like", help="the instrument to copy; that of the file's name without"
+        )
+        parser.add_argument(
+            "--account-settings",
+            type=json.loads,
+            default={},
+            help="settings of a new account (its fill model), as JSON",
+        )
+        parser.add_argument(
+            "--strategy",
+            help="a command that takes part in lock-step, or `cross:QUANTITY` for the 20/50 cross",
+        )
+        parser.add_argument(
+            "--skip-bad-rows", action="store_true", help="report them, and go on without"
+        )
+        parser.add_argument("--url", default=f"http://{site.HOST}:{site.PORT}")
+        parser.add_argument("--report", type=Path, help="write the summary there, as JSON")
+
+    def handle(self, *_: Any, files: list[Path], **options: Any) -> None:
+        """Replay."""
+        try:
+            self._replay(files, **options)
+        except (UnreadableFile, CannotReplay, LeaseTaken, NotSettled, ParticipantFailed) as e:
+            raise CommandError(str(e)) from e
+
+    def _replay(self, files: list[Path], **options: Any) -> None:
+        named = symbol_of(files[0])
+        symbol = options["symbol"] or f"{named}{replay_account.SUFFIX}"
+        recorded = [RecordedFile(path, symbol=symbol) for path in files]
+        total, first = self._look_through(recorded, skip=options["skip_bad_rows"])
+        instrument = replay_account.instrument_for(symbol, like=options["like"] or named)
+        connection = replay_account.account_for(
+            options["account"],
+            instrument,
+            zone=recorded[0].zone,
+            settings=options["account_settings"],
+        )
+        if options["strategy"]:
+            self._look_for_site(options["url"])
+        replay_account.begin(connection, instrument, first=first.at)
+        pace = Recorded(options["speed"]) if options["speed"] else AsFastAsItGoes()
+        with ExitStack() as stack:
+            strategy = None
+            if options["strategy"]:
+                key, secret = replay_account.key_for(connection)
+                stack.callback(replay_account.end, key)
+                strategy = stack.enter_context(
+                    Participant(
+                        _command(options["strategy"]),
+                        {
+                            "REPLAY_URL": options["url"],
+                            "REPLAY_KEY": secret,
+                            "REPLAY_ACCOUNT": connection.name,
+                        },
+                    )
+                )
+            others = {"strategy of the replay": strategy.pid} if strategy else {}
+            before, started = processor_time.costs(others), time.monotonic()
+            replay = Replay(
+                connection,
+                instrument,
+                holder=f"{socket.gethostname()}:{os.getpid()}",
+                strategy=strategy,
+                pace=pace,
+            )
+            stack.callback(replay.close)
+            arrivals = _arrivals(recorded)
+            with tqdm(total=total, unit="row", disable=None, file=sys.stderr) as bar:
+                for _ in replay.play(arrivals):
+                    bar.update()
+                    if pace.lag:
+                        bar.set_postfix(lag=f"{pace.lag:.1f}s", refresh=False)
+            seconds = time.monotonic() - started
+            spent = processor_time.spent(before, processor_time.costs(others))
+            said = strategy.finish() if strategy else {}
+        self._sum_up(
+            connection, replay, seconds=seconds, spent=spent, said=said, report=options["report"]
+        )
+
+    def _look_through(self, recorded: list[RecordedFile], *, skip: bool) -> tuple[int, Arrival]:
+        """Read everything once; return the rows and the first. Bad rows end it unless skipped."""
+        problems: list[str] = []
+        rows, first, latest = 0, None, None
+        for part in recorded:
+            found: list[Problem] = []
+            for arrival in part.arrivals(found):
+                first = first or arrival
+                if latest is not None and arrival.at < latest.at:
+                    raise UnreadableFile(f"{part.path.name} begins before the file given above it")
+                rows += 1
+            latest = arrival if rows else latest
+            problems += [f"{part.path.name}, {problem}" for problem in found]
+        for problem in problems[:SHOWN_PROBLEMS]:
+            self.stderr.write(problem)
+        if len(problems) > SHOWN_PROBLEMS:
+            self.stderr.write(f"... and {len(problems) - SHOWN_PROBLEMS} more")
+        if problems and not skip:
+            raise CommandError(
+                f"{len(problems)} rows cannot be used. Mend them, or leave them out with"
+                " --skip-bad-rows"
+            )
+        if first is None:
+            raise CommandError("there is not one row that can be used")
+        return rows, first
+
+    def _look_for_site(self, url: str) -> None:
+        try:
+            httpx.get(f"{url}/healthz", timeout=5).raise_for_status()
+        except httpx.HTTPError as e:
+            raise CommandError(f"nothing answers at {url} ({e}): start the site first") from e
+
+    def _sum_up(
+        self,
+        connection: BrokerConnection,
+        replay: Replay,
+        *,
+        seconds: float,
+        spent: dict[str, float],
+        said: dict[str, Any],
+        report: Path | None,
+    ) -> None:
+        found = list(agreement.differences([connection.name]))
+        busy = sum(spent.values())
+        summary = {
+            "account": connection.name,
+            "symbol": replay.instrument.symbol,
+            "quotes": replay.tally.quotes,
+            "quotes_stored": replay.tally.stored,
+            "seconds": round(seconds, 1),
+            "quotes_per_second": round(replay.tally.quotes / seconds),
+            "stood_still_seconds": round(replay.tally.settle_seconds, 1),
+            "orders": Order.objects.filter(connection=connection).count(),
+            "fills": Fill.objects.filter(connection=connection).count(),
+            "strategy": said,
+            "processor_seconds": {name: round(value, 2) for name, value in spent.items()},
+            "differences": found,
+        }
+        for name, value in summary.items():
+            if name not in {"processor_seconds", "differences"}:
+                self.stdout.write(f"{name}: {value}")
+        for name, value in spent.items():
+            self.stdout.write(f"  {name:>24} {value:8.2f} s {value / busy:6.1%}")
+        if report is not None:
+            report.write_text(json.dumps(summary, indent=2))
+        if found:
+            raise CommandError("\n".join(["what is stored does not agree:", *found]))
+        self.stdout.write("orders, positions and the paper ledger agree with a fold of the fills")
+
+
+def _arrivals(recorded: list[RecordedFile]) -> Iterator[Arrival]:
+    for part in recorded:
+        yield from part.arrivals([])
+
+
+def _command(strategy: str) -> list[str]:
+    """Return the command of a strategy."""
+    kind, _, quantity = strategy.partition(":")
+    if kind != "cross":
+        return shlex.split(strategy)
+    manage = str(Path(site.BASE_DIR) / "manage.py")
+    return [sys.executable, manage, "run_replay_strategy", "--quantity", quantity or "1"]

@@ -1,0 +1,202 @@
+"""A recorded market goes through the real system, on a clock of its own, as the market comes.
+
+Every quote is looked at: by the strategy, and by the account's working orders. It is stored where
+it changes an order, where a signal is due, and four times a second for whoever looks on; the quotes
+between change nothing that is kept. Where a signal is due the market waits until the signal is
+answered and its order works or has ended, so that a second run gives the same fills.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from brokers import clocks, quotes
+from brokers.contract import QuoteUpdate
+from brokers.feeds.recorded import Arrival
+from brokers.models import BrokerConnection, Instrument
+from brokers.paper.venue import match_account
+from brokers.paper.watch import Watch
+from execution_site import leases
+from orders import monitoring
+from orders.lifecycle import OPEN, OrderStatus, PendingAction
+from orders.market_loop import publish_latest
+from orders.models import Order
+
+SHOW_SECONDS = 0.25
+LEASE_TTL = timedelta(seconds=10)
+SETTLE_SECONDS = 60.0
+SETTLE_POLL_SECONDS = 0.002
+MOVING = (OrderStatus.PENDING, OrderStatus.SUBMITTING, OrderStatus.IN_DOUBT, OrderStatus.SUBMITTED)
+
+
+class NotSettled(Exception):
+    """An order neither worked nor ended in time: a worker is missing, or its venue."""
+
+
+class LeaseTaken(Exception):
+    """The account's market is being replayed by somebody else."""
+
+
+class Strategy(Protocol):
+    """Whoever takes part in lock-step."""
+
+    def see(self, update: QuoteUpdate) -> bool:
+        """Look at a quote and tell whether to send signals at it."""
+
+    def go(self) -> None:
+        """Send them, and return when they are answered."""
+
+
+class Pace(Protocol):
+    """How fast the market goes."""
+
+    def wait(self, at: datetime) -> None:
+        """Return when it is time for what happened at `at`."""
+
+
+class AsFastAsItGoes:
+    """No pace at all."""
+
+    lag = 0.0
+
+    def wait(self, at: datetime) -> None:
+        """Return at once."""
+
+
+class Recorded:
+    """The recorded pace, or a multiple of it. `lag` is how far behind it we are, in seconds."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed, self.lag = speed, 0.0
+        self._first: datetime | None = None
+        self._started = 0.0
+
+    def wait(self, at: datetime) -> None:
+        """Sleep until it is time, or note the lag."""
+        if self._first is None:
+            self._first, self._started = at, time.monotonic()
+        due = self._started + (at - self._first).total_seconds() / self.speed
+        early = due - time.monotonic()
+        self.lag = max(0.0, -early)
+        if early > 0:
+            time.sleep(early)
+
+
+@dataclass
+class Tally:
+    """What a replay has done so far."""
+
+    quotes: int = 0
+    stored: int = 0
+    signals_at: int = 0
+    settle_seconds: float = 0.0
+    latest: datetime | None = field(default=None)
+
+
+class Replay:
+    """The market of one account and one instrument.
+
+    :raises LeaseTaken: somebody else replays the account's market
+    """
+
+    def __init__(
+        self,
+        connection: BrokerConnection,
+        instrument: Instrument,
+        *,
+        holder: str,
+        strategy: Strategy | None,
+        pace: Pace,
+    ) -> None:
+        self.connection, self.instrument = connection, instrument
+        self.strategy, self.pace = strategy, pace
+        self.tally = Tally()
+        self._holder = holder
+        self._lease = f"replay.{connection.name}"
+        self._watch = Watch(connection, instrument)
+        self._shown_at = 0.0
+        self._epoch = self._renew()
+        self._watch.reload()
+
+    def play(self, arrivals: Iterable[Arrival]) -> Iterable[Arrival]:
+        """Put each arrival through the system, and yield it when that is done."""
+        update = None
+        for arrival in arrivals:
+            self.pace.wait(arrival.at)
+            for update in arrival.updates:
+                self._quote(update)
+            if self.strategy is not None and self.strategy.see(arrival.updates[-1]):
+                self._signals(arrival.updates[-1])
+            yield arrival
+        if update is not None:
+            self._store(update, self._watch.concerned(update))
+
+    def close(self) -> None:
+        """Let go of the account's market."""
+        leases.release(self._lease, self._holder)
+
+    def _quote(self, update: QuoteUpdate) -> None:
+        """Look at a quote; store it where it matters."""
+        self.tally.quotes += 1
+        self.tally.latest = update.as_of
+        concerned = self._watch.concerned(update)
+        due = time.monotonic() - self._shown_at >= SHOW_SECONDS
+        if concerned or due:
+            self._store(update, concerned)
+        if due:
+            self._shown_at = time.monotonic()
+            self._epoch = self._renew()
+            publish_latest([update.symbol])
+
+    def _signals(self, update: QuoteUpdate) -> None:
+        """Stand still at a quote while the strategy sends its signals."""
+        self.tally.signals_at += 1
+        self._store(update, ())
+        if self.strategy is not None:
+            self.strategy.go()
+        self._settle()
+        self._watch.reload()
+
+    def _store(self, update: QuoteUpdate, concerned: Iterable[int]) -> None:
+        """Make this the market: quote and clock, then the orders it concerns, then their fills."""
+        self.tally.stored += 1
+        with transaction.atomic(durable=True):
+            leases.fence(self._lease, self._epoch)
+            quotes.store([update], now=timezone.now())
+            clocks.set_clock(self.connection, update.as_of)
+        if order_ids := list(concerned):
+            match_account(self.connection.name, order_ids, now=timezone.now())
+            self._follow()
+            self._settle()
+        self._watch.reload()
+
+    def _follow(self) -> None:
+        name, pk = self.connection.name, self.connection.pk
+        while monitoring.follow(name, pk, now=timezone.now()):
+            pass
+
+    def _settle(self) -> None:
+        """Wait until every order of the account works or has ended.
+
+        :raises NotSettled: one did not in time
+        """
+        started = time.monotonic()
+        working = Order.objects.filter(connection=self.connection, status__in=OPEN)
+        moving = working.filter(Q(status__in=MOVING) | ~Q(pending_action=PendingAction.NONE))
+        while moving.exists():
+            if time.monotonic() - started > SETTLE_SECONDS:
+                raise NotSettled(f"an order of {self.connection} is still on its way")
+            time.sleep(SETTLE_POLL_SECONDS)
+        self.tally.settle_seconds += time.monotonic() - started
+
+    def _renew(self) -> int:
+        epoch = leases.acquire(self._lease, self._holder, ttl=LEASE_TTL)
+        if epoch is None:
+            raise LeaseTaken(f"the market of {self.connection} is being replayed already")
+        return epoch

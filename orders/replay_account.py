@@ -1,0 +1,113 @@
+"""What a replay needs before it begins: an account, an instrument and a key of its own.
+
+A replayed market never touches a live one: its instrument is a copy (`EURUSD.R`), its account is
+paper and lives on the replayed clock.
+"""
+
+from datetime import datetime, time
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from brokers.instruments import InstrumentKind
+from brokers.models import Broker, BrokerConnection, Environment, Instrument, MarketClock, Quote
+from orders.clients import ApiClient, ApiKey, Scope, issue_key
+
+SUFFIX = ".R"
+CLIENT = "replay"
+COPIED = (
+    "kind",
+    "description",
+    "exchange",
+    "currency",
+    "multiplier",
+    "tick_size",
+    "lot_size",
+    "pip_size",
+)
+
+
+class CannotReplay(Exception):
+    """Why the replay cannot begin, for the person who tried."""
+
+
+def instrument_for(symbol: str, *, like: str) -> Instrument:
+    """Return the replay's copy of an instrument, without a quote; an index's copy can be traded.
+
+    :raises CannotReplay: there is nothing to copy
+    """
+    original = Instrument.objects.filter(symbol=like).first()
+    if original is None:
+        raise CannotReplay(f"there is no instrument {like}: name one with --like")
+    copied = {name: getattr(original, name) for name in COPIED}
+    copy, _ = Instrument.objects.update_or_create(
+        symbol=symbol, defaults=copied | {"is_tradable": True}
+    )
+    return copy
+
+
+def account_for(
+    name: str | None, instrument: Instrument, *, zone: str, settings: dict[str, Any]
+) -> BrokerConnection:
+    """Return the account to replay in: a new one, `replay-1` and so on, unless it is named."""
+    if name is None:
+        taken = set(BrokerConnection.objects.values_list("name", flat=True))
+        name = next(n for i in range(1, 10**6) if (n := f"replay-{i}") not in taken)
+    roll_time, roll_zone = _roll(instrument, zone)
+    with transaction.atomic(durable=True):
+        connection, created = BrokerConnection.objects.get_or_create(
+            name=name,
+            defaults={
+                "broker": Broker.PAPER,
+                "environment": Environment.PAPER,
+                "settings": settings,
+                "day_roll_time": roll_time,
+                "day_roll_zone": roll_zone,
+            },
+        )
+        for person in ApiClient.objects.filter(user__isnull=False):
+            person.accounts.add(connection)
+    if not created and connection.broker != Broker.PAPER:
+        raise CannotReplay(f"{name} is no paper account")
+    if not created and settings and connection.settings != settings:
+        raise CannotReplay(f"{name} has other settings: leave them out, or name a new account")
+    return connection
+
+
+def begin(connection: BrokerConnection, instrument: Instrument, *, first: datetime) -> None:
+    """Put the account on the replay's clock, on a market without quotes yet.
+
+    :raises CannotReplay: the account has lived past that time, or on the wall's clock
+    """
+    clock = MarketClock.objects.filter(connection=connection).first()
+    if clock is None and connection.order_set.exists():
+        raise CannotReplay(f"{connection} has traded on the wall's clock: name another account")
+    if clock is not None and clock.now > first:
+        raise CannotReplay(
+            f"{connection} has been replayed to {clock.now}, past {first}: name another account"
+        )
+    with transaction.atomic(durable=True):
+        Quote.objects.filter(instrument=instrument).delete()
+        if clock is None:
+            MarketClock.objects.create(connection=connection, now=first)
+
+
+def key_for(connection: BrokerConnection) -> tuple[ApiKey, str]:
+    """Return a key for the strategy of a replay. `end` revokes it."""
+    client, _ = ApiClient.objects.get_or_create(name=CLIENT)
+    client.accounts.add(connection)
+    return issue_key(client, scopes=[Scope.READ.value, Scope.TRADE.value])
+
+
+def end(key: ApiKey) -> None:
+    """Revoke the key."""
+    key.revoked_at = timezone.now()
+    key.save(update_fields=["revoked_at"])
+
+
+def _roll(instrument: Instrument, zone: str) -> tuple[time, str]:
+    """Return when the market's day rolls: FX at 17:00 New York, others at their midnight."""
+    if instrument.kind == InstrumentKind.FX:
+        return time(17), "America/New_York"
+    return time.min, zone
