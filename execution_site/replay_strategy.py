@@ -15,6 +15,8 @@ import httpx
 
 from execution_site.crossing import Cross
 
+ANSWERED = {200, 202, 422}  # 422: risk refused it, which is an answer too
+
 
 @dataclass
 class Sent:
@@ -44,7 +46,7 @@ def run(
 ) -> None:
     """Trade what the lines show, until they end.
 
-    :raises httpx.HTTPError: a signal was not answered; the replay then ends
+    :raises httpx.HTTPError: a signal was neither admitted nor refused; the replay then ends
     """
     sent = Sent()
     for line in lines:
@@ -69,6 +71,8 @@ def run(
         answer = client.post("/api/v1/signals", json=body)
         sent.seconds.append(time.perf_counter() - started)
         sent.answers[str(answer.status_code)] += 1
+        if answer.status_code not in ANSWERED:
+            answer.raise_for_status()
         _say(answers, "next")
     _say(answers, json.dumps(sent.as_json()))
 

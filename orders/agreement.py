@@ -1,23 +1,29 @@
 """Does everything agree? Orders, positions and the paper ledger against a fold of the fills.
 
-The fold here is one of its own, over exact fractions and from the first fill on: it shares nothing
-with what booked them (`portfolio/holding.py`) but the rule, weighted average cost.
+The fold here is one of its own, over fractions and from the first fill on: it shares nothing with
+what booked them (`portfolio/holding.py`) but the rules: weighted average cost, each stored amount
+rounded half-even to 10 places. So it agrees to the last digit, or something is wrong.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from brokers.models import Broker, BrokerConnection, PaperHolding, PaperReport
+from execution_site.events import Event, EventType
 from orders.models import Fill, Order
 from portfolio.models import Position
 
-#: What rounding to 10 places at each fill may add up to.
-ROUNDING = Fraction(1, 10**10)
+PLACES = 10**10
+
+
+def _stored(amount: Fraction) -> Fraction:
+    """Return an amount as it is stored: to 10 places, half-even."""
+    return Fraction(round(amount * PLACES), PLACES)
 
 
 @dataclass
@@ -28,21 +34,20 @@ class Folded:
     cost: Fraction = Fraction(0)
     realized: Fraction = Fraction(0)
     commission: Fraction = Fraction(0)
-    fills: int = 0
 
     def add(self, signed: Fraction, price: Fraction, fee: Fraction, multiplier: Fraction) -> None:
         """Fold one fill in; `signed` is negative for a sale."""
-        self.fills += 1
         self.commission += fee
         if self.quantity * signed < 0:
             closing = min(abs(signed), abs(self.quantity)) * (1 if self.quantity > 0 else -1)
-            average = self.cost / self.quantity
-            self.realized += closing * (price - average) * multiplier
-            self.cost -= closing * average
+            cost_closed = _stored(self.cost * closing / self.quantity)
+            gain = (closing * price - cost_closed) * multiplier
+            self.realized = _stored(self.realized + gain)
+            self.cost -= cost_closed
             self.quantity -= closing
             signed += closing
         self.quantity += signed
-        self.cost += signed * price
+        self.cost = _stored(self.cost + signed * price)
 
 
 def differences(accounts: list[str] | None = None) -> Iterator[str]:
@@ -53,6 +58,7 @@ def differences(accounts: list[str] | None = None) -> Iterator[str]:
     for connection in connections:
         yield from _orders(connection)
         yield from _positions(connection)
+        yield from _log(connection)
         if connection.broker == Broker.PAPER:
             yield from _ledger(connection)
 
@@ -87,8 +93,9 @@ def _positions(connection: BrokerConnection) -> Iterator[str]:
     for key in sorted({*folded, *stored}):
         position, fold = stored.get(key), folded[key]
         for name, was, again in _pairs(position, fold):
-            if abs(was - again) > ROUNDING * fold.fills:
-                yield f"position {key[0]} {key[1]}: {name} is {was}, its fills fold to {again}"
+            if was != again:
+                held = f"position {key[0]} {key[1]}: {name} is {_text(was)}"
+                yield f"{held}, its fills fold to {_text(again)}"
 
 
 def _pairs(position: Position | None, fold: Folded) -> Iterator[tuple[str, Fraction, Fraction]]:
@@ -97,6 +104,21 @@ def _pairs(position: Position | None, fold: Folded) -> Iterator[tuple[str, Fract
     yield "cost", Fraction(held.cost), fold.cost
     yield "realized_pnl", Fraction(held.realized_pnl), fold.realized
     yield "commission", Fraction(held.commission), fold.commission
+
+
+def _log(connection: BrokerConnection) -> Iterator[str]:
+    """Compare the event log: each fill is told once, each order last as it stands."""
+    told = Event.objects.filter(account=connection.name)
+    fills = Counter(told.filter(type=EventType.FILL).values_list("data__id", flat=True).iterator())
+    booked = set(Fill.objects.filter(connection=connection).values_list("pk", flat=True))
+    for fill in sorted(booked ^ set(fills)):
+        yield f"fill {fill}: told {fills[fill]} times, booked {int(fill in booked)} times"
+    yield from (f"fill {fill}: told {times} times" for fill, times in fills.items() if times > 1)
+    last = told.filter(type=EventType.ORDER).order_by("pk").values_list("data__id", "data__status")
+    statuses = dict(last.iterator())
+    for order, status in Order.objects.filter(connection=connection).values_list("pk", "status"):
+        if statuses.get(order) != status:
+            yield f"order {order}: is {status}, the log ends with {statuses.get(order)}"
 
 
 def _ledger(connection: BrokerConnection) -> Iterator[str]:
@@ -110,7 +132,6 @@ def _ledger(connection: BrokerConnection) -> Iterator[str]:
         bought=Sum("quantity", filter=Q(side="BUY"), default=Decimal(0)),
         sold=Sum("quantity", filter=Q(side="SELL"), default=Decimal(0)),
         fees=Sum("commission"),
-        count=Count("id"),
     )
     held = {h.symbol: h for h in PaperHolding.objects.filter(account=connection.name)}
     for row in sides:
@@ -122,8 +143,9 @@ def _ledger(connection: BrokerConnection) -> Iterator[str]:
             ("fees", Fraction(holding.fees), Fraction(row["fees"])),
             ("cash", Fraction(holding.cash), cash),
         ):
-            if abs(venue - ours) > (ROUNDING * row["count"] if name == "cash" else 0):
-                yield f"{connection} {symbol}: the venue's {name} is {venue}, our fills say {ours}"
+            if venue != ours:
+                said = f"the venue's {name} is {_text(venue)}"
+                yield f"{connection} {symbol}: {said}, our fills say {_text(ours)}"
     for symbol, holding in held.items():
         if holding.quantity:
             yield f"{connection} {symbol}: the venue holds {holding.quantity}, we know of nothing"
@@ -139,3 +161,7 @@ def _cash(booked: QuerySet[Fill], symbol: str) -> Fraction:
         ),
         Fraction(0),
     )
+
+
+def _text(amount: Fraction) -> str:
+    return format(Decimal(amount.numerator) / Decimal(amount.denominator), "f")

@@ -15,7 +15,6 @@ from brokers.models import Broker, BrokerConnection, Environment, Instrument, Ma
 from orders.clients import ApiClient, ApiKey, Scope, issue_key
 
 SUFFIX = ".R"
-CLIENT = "replay"
 COPIED = (
     "kind",
     "description",
@@ -94,8 +93,11 @@ def begin(connection: BrokerConnection, instrument: Instrument, *, first: dateti
 
 
 def key_for(connection: BrokerConnection) -> tuple[ApiKey, str]:
-    """Return a key for the strategy of a replay. `end` revokes it."""
-    client, _ = ApiClient.objects.get_or_create(name=CLIENT)
+    """Return a key for the strategy of a replay, which is a client of its own. `end` revokes it.
+
+    Signal keys are a client's: another replay's strategy may use the same ones again.
+    """
+    client, _ = ApiClient.objects.get_or_create(name=connection.name)
     client.accounts.add(connection)
     return issue_key(client, scopes=[Scope.READ.value, Scope.TRADE.value])
 
