@@ -17,6 +17,7 @@ api = [
     path("orders/cancel-all", orders.OrderCancelAll.as_view()),
     path("orders/<int:pk>", orders.OrderDetail.as_view()),
     path("orders/<int:pk>/cancel", orders.OrderCancel.as_view()),
+    path("orders/<int:pk>/modify", orders.OrderModify.as_view()),
     path("fills", orders.FillList.as_view()),
     path("executions", orders.ExecutionList.as_view()),
     path("executions/<int:pk>", orders.ExecutionDetail.as_view()),

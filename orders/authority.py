@@ -6,22 +6,25 @@ so a kill that has drained knows of every attempt granted under an older epoch.
 
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import connection, transaction
+from django.utils import timezone
 
-from brokers.contract import Grant, OrderRequest, OrderType, Side, TimeInForce
+from brokers.contract import Grant, OrderRequest, OrderTerms, OrderType, Side, TimeInForce
 from execution_site import events
 from execution_site.events import EventType, event_row
-from orders import entries
-from orders.lifecycle import OrderStatus, advance
-from orders.models import Order, Origin
+from orders import entries, replacing
+from orders.lifecycle import AT_VENUE, OrderStatus, PendingAction, advance
+from orders.models import Order, Origin, SubmissionAttempt
 from orders.payloads import order_json
+from orders.replacements import Replacement, ReplacementStatus
 from risk import locks
 from risk.checks import KillLevel, SystemMode
 
 GRANT_SECONDS = 2.0
+LOST_AFTER = timedelta(seconds=10)  # a sender of new terms that has not answered by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,79 @@ def claim_and_grant(order_id: int, *, now: datetime) -> Grant | None:
         return _claim(order, switches, started=started, now=now)
 
 
-def _refusal(order: Order, switches: Switches, *, now: datetime) -> str | None:
-    """Return why the order may not be sent now, or None."""
+def grant_replacement(order_id: int, *, now: datetime) -> Grant | None:
+    """Return leave to send an order's new terms once.
+
+    None means that none are due, that the order has ended or is being cancelled, or that a switch
+    refused terms that widen it.
+    """
+    with transaction.atomic(durable=True):
+        locks.senders_shared()
+        locks.rows(Order.objects.filter(pk=order_id))
+        order = Order.objects.select_related("connection", "instrument").get(pk=order_id)
+        due = Replacement.objects.filter(
+            order=order, status=ReplacementStatus.WAITING, due_at__lte=now
+        )
+        if (row := due.first()) is None:
+            return None
+        switches = _switches(order)
+        started = time.monotonic()
+        if order.status not in AT_VENUE or order.pending_action != PendingAction.REPLACE:
+            _end_replacement(row, order, ReplacementStatus.OVERTAKEN, "", now=now)
+        elif row.widens and (refusal := _refusal_to_widen(order, row, switches)):
+            _end_replacement(row, order, ReplacementStatus.REFUSED, refusal, now=now)
+        else:
+            return _grant_replacement(row, order, switches, started=started, now=now)
+    return None
+
+
+def _grant_replacement(
+    row: Replacement, order: Order, switches: Switches, *, started: float, now: datetime
+) -> Grant:
+    """Write the attempt; should its answer be lost, the order is asked about when it is over."""
+    attempt = SubmissionAttempt.objects.create(
+        order=order,
+        number=order.attempts.count() + 1,
+        epoch=switches.epoch,
+        granted_at=timezone.now(),
+    )
+    row.status, row.due_at, row.sent_at = ReplacementStatus.SENT, None, now
+    row.attempts += 1
+    row.save(update_fields=["status", "due_at", "sent_at", "attempts"])
+    order.poll_due_at = now + LOST_AFTER
+    order.save(update_fields=["poll_due_at"])
+    return Grant(
+        attempt_id=attempt.pk,
+        order_id=order.pk,
+        account=order.connection.name,
+        attempt=row.attempts,
+        epoch=switches.epoch,
+        deadline=started + GRANT_SECONDS,
+        request=_request(order, row.terms, switches),
+    )
+
+
+def _end_replacement(
+    row: Replacement, order: Order, status: ReplacementStatus, detail: str, *, now: datetime
+) -> None:
+    """End new terms that were not sent; the order keeps its own."""
+    row.status, row.detail, row.due_at = status, detail, None
+    row.save(update_fields=["status", "detail", "due_at"])
+    if order.pending_action == PendingAction.REPLACE:
+        order.pending_action = PendingAction.NONE.value
+        entries.save(order, now=now)
+
+
+def _refusal_to_widen(order: Order, row: Replacement, switches: Switches) -> str | None:
+    """Return why terms that widen an order may not be sent now, or None."""
+    remaining = row.quantity - order.filled_quantity
+    if order.reduce_only and remaining > _closable(order, switches):
+        return "exceeds_closable"
+    return _switched_off(order, switches)
+
+
+def _switched_off(order: Order, switches: Switches) -> str | None:
+    """Return the switch that stops an order, or None."""
     reducing_passes = switches.kill_level is KillLevel.REDUCE_ONLY and order.reduce_only
     if switches.kill_active and not reducing_passes:
         return "kill_switch"
@@ -67,6 +141,13 @@ def _refusal(order: Order, switches: Switches, *, now: datetime) -> str | None:
         return "system_mode"
     if not order.connection.is_enabled:
         return "connection_disabled"
+    return None
+
+
+def _refusal(order: Order, switches: Switches, *, now: datetime) -> str | None:
+    """Return why the order may not be sent now, or None."""
+    if (switched_off := _switched_off(order, switches)) is not None:
+        return switched_off
     if order.send_before is not None and now > order.send_before:
         return "signal_expired"
     if order.reduce_only and order.quantity > _closable(order, switches):
@@ -132,19 +213,23 @@ def _claim(order: Order, switches: Switches, *, started: float, now: datetime) -
         attempt=order.retry_count + 1,
         epoch=switches.epoch,
         deadline=started + GRANT_SECONDS,
-        request=OrderRequest(
-            client_order_id=order.client_order_id,
-            symbol=symbol,
-            side=Side(order.side),
-            quantity=order.quantity,
-            order_type=OrderType(order.order_type),
-            time_in_force=TimeInForce(order.time_in_force),
-            limit_price=order.limit_price,
-            stop_price=order.stop_price,
-            expires_at=order.expires_at,
-            post_only=order.post_only,
-            reduce_only=order.reduce_only and _reduces_account(order, switches),
-        ),
+        request=_request(order, replacing.terms_of(order), switches),
+    )
+
+
+def _request(order: Order, terms: OrderTerms, switches: Switches) -> OrderRequest:
+    return OrderRequest(
+        client_order_id=order.client_order_id,
+        symbol=order.instrument.symbol,
+        side=Side(order.side),
+        quantity=terms.quantity,
+        order_type=OrderType(order.order_type),
+        time_in_force=TimeInForce(order.time_in_force),
+        limit_price=terms.limit_price,
+        stop_price=terms.stop_price,
+        expires_at=order.expires_at,
+        post_only=order.post_only,
+        reduce_only=order.reduce_only and _reduces_account(order, switches),
     )
 
 

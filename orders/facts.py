@@ -6,7 +6,8 @@ from decimal import Decimal
 
 from django.db import connection
 
-from risk.checks import KillLevel, Metric, SystemMode
+from brokers.contract import Side
+from risk.checks import Facts, KillLevel, Metric, SystemMode
 
 DEFAULT_QUOTE_AGE = Decimal(10)  # seconds
 DEFAULT_SIGNAL_AGE = Decimal(300)  # seconds
@@ -59,6 +60,21 @@ class Situation:
     position: Decimal
     closing_sell: Decimal
     closing_buy: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The order that somebody asks for, as far as risk is concerned."""
+
+    symbol: str
+    side: Side
+    quantity: Decimal
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    reduce_only: bool
+    closable: Decimal | None
+    generated_at: datetime | None = None
+    valid_until: datetime | None = None
 
 
 class UnknownNames(Exception):
@@ -129,6 +145,51 @@ def situation(
         position,
         sells,
         buys,
+    )
+
+
+def closable(seen: Situation, side: Side) -> Decimal:
+    """Return what `side` can still close: what is held less what working orders already take."""
+    held, taken = (
+        (seen.position, seen.closing_sell)
+        if side is Side.SELL
+        else (-seen.position, seen.closing_buy)
+    )
+    return max(held - taken, Decimal(0))
+
+
+def judged(known: References, seen: Situation, asked: Asked, *, now: datetime) -> Facts:
+    """Return what risk judges an order by; `now` is the market's time."""
+    limits = seen.limits
+    return Facts(
+        now=now,
+        mode=seen.mode,
+        kill_active=seen.kill_active,
+        kill_level=seen.kill_level,
+        connection_enabled=known.connection_enabled,
+        symbol=asked.symbol,
+        side=asked.side,
+        quantity=asked.quantity,
+        limit_price=asked.limit_price,
+        stop_price=asked.stop_price,
+        reduce_only=asked.reduce_only,
+        closable=asked.closable,
+        generated_at=asked.generated_at,
+        valid_until=asked.valid_until,
+        tick_size=known.tick_size,
+        lot_size=known.lot_size,
+        is_tradable=known.is_tradable,
+        bid=seen.bid,
+        ask=seen.ask,
+        last=seen.last,
+        quoted_at=seen.quoted_at,
+        allowed=seen.allowed,
+        denied=seen.denied,
+        max_order_quantity=limits.get(Metric.MAX_ORDER_QUANTITY),
+        max_daily_trades=limits.get(Metric.DAILY_TRADES),
+        trades_today=seen.trades_today,
+        max_quote_age=limits.get(Metric.QUOTE_AGE_SECONDS, DEFAULT_QUOTE_AGE),
+        max_signal_age=limits.get(Metric.SIGNAL_AGE_SECONDS, DEFAULT_SIGNAL_AGE),
     )
 
 

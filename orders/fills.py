@@ -9,12 +9,13 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import connection, transaction
 
 from brokers.contract import OrderReport, Side
 from execution_site.events import EventType, record_event
-from orders import hints, writing
+from orders import hints, replacing, writing
 from orders.booking import (
     Execution,
     Folded,
@@ -93,23 +94,14 @@ def _apply(
     answer: Answer | None,
 ) -> None:
     """Apply one report to its locked order and position."""
-    before = (
-        order.status,
-        order.venue_order_id,
-        order.pending_action,
-        order.status_reason,
-    )
+    before = _state(order)
+    replacing.take_terms(order, report)
     fills = _new_fills(order, report, known, now=now)
     realized_before = position.realized_pnl
     _total(order, fills)
     _advance(order, report, now=now)
-    changed = (
-        order.status,
-        order.venue_order_id,
-        order.pending_action,
-        order.status_reason,
-    )
-    if not fills and changed == before and answer is None:
+    replacing.settle(order, now=now)
+    if not fills and _state(order) == before and answer is None:
         return
     order.updated_at = now
     if fills:
@@ -122,6 +114,17 @@ def _apply(
     if order.pending_action == PendingAction.CANCEL and is_open(order.status):
         account, order_id = order.connection.name, order.pk
         transaction.on_commit(lambda: hints.cancel(order_id, account), robust=True)
+
+
+def _state(order: Order) -> tuple[Any, ...]:
+    """Return what of an order a client would see change."""
+    return (
+        order.status,
+        order.venue_order_id,
+        order.pending_action,
+        order.status_reason,
+        replacing.terms_of(order),
+    )
 
 
 def _new_fills(
@@ -178,7 +181,8 @@ def _advance(order: Order, report: OrderReport, *, now: datetime) -> None:
     if order.status != was and report.reason and order.status == report.status.value:
         order.status_reason = report.reason[:200]
     if not is_open(order.status):
-        order.pending_action = PendingAction.NONE.value
+        if order.pending_action == PendingAction.CANCEL:
+            order.pending_action = PendingAction.NONE.value
         order.cancel_due_at = order.due_at = None
 
 

@@ -27,6 +27,11 @@ def cancel(order_id: int, account: str) -> None:
     _send("orders.cancel_order", order_id, cancel_queue(account))
 
 
+def replace(order_id: int, account: str) -> None:
+    """Hint that an order's new terms wait to be sent."""
+    _send("orders.replace_order", order_id, submit_queue(account))
+
+
 def submit_queue(account: str) -> str:
     """Return the queue of an account's orders: one venue that hangs starves nobody else."""
     return f"submit.{account}"

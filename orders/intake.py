@@ -23,14 +23,12 @@ from orders.facts import References, Situation
 from orders.identity import client_order_id
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import Action, Order, Origin, Signal, SignalStatus
-from orders.payloads import order_json, signal_json
+from orders.payloads import order_json, refusal_problem, signal_json
 from portfolio.models import Position
 from risk import locks
-from risk.checks import Facts, Metric
+from risk.checks import Facts
 from risk.gate import BUILD, Verdict, judge
 from risk.models import RiskDecision
-
-REFUSED_TYPE = "/problems/risk-refused"
 
 
 class IdempotencyConflict(Exception):
@@ -203,17 +201,11 @@ def _facts(request: SignalRequest, known: References, seen: Situation, *, now: d
         side = Side.BUY if seen.position < 0 else Side.SELL
     else:
         side = Side(request.action.value)
-    closable = _closable(seen, side) if request.reduces else None
+    closable = facts.closable(seen, side) if request.reduces else None
     quantity = request.quantity
     if quantity is None:
         quantity = closable or Decimal(0)
-    limits = seen.limits
-    return Facts(
-        now=now,
-        mode=seen.mode,
-        kill_active=seen.kill_active,
-        kill_level=seen.kill_level,
-        connection_enabled=known.connection_enabled,
+    asked = facts.Asked(
         symbol=request.symbol,
         side=side,
         quantity=quantity,
@@ -223,31 +215,8 @@ def _facts(request: SignalRequest, known: References, seen: Situation, *, now: d
         closable=closable,
         generated_at=request.generated_at,
         valid_until=request.valid_until,
-        tick_size=known.tick_size,
-        lot_size=known.lot_size,
-        is_tradable=known.is_tradable,
-        bid=seen.bid,
-        ask=seen.ask,
-        last=seen.last,
-        quoted_at=seen.quoted_at,
-        allowed=seen.allowed,
-        denied=seen.denied,
-        max_order_quantity=limits.get(Metric.MAX_ORDER_QUANTITY),
-        max_daily_trades=limits.get(Metric.DAILY_TRADES),
-        trades_today=seen.trades_today,
-        max_quote_age=limits.get(Metric.QUOTE_AGE_SECONDS, facts.DEFAULT_QUOTE_AGE),
-        max_signal_age=limits.get(Metric.SIGNAL_AGE_SECONDS, facts.DEFAULT_SIGNAL_AGE),
     )
-
-
-def _closable(seen: Situation, side: Side) -> Decimal:
-    """Return what `side` can still close: what is held less what working orders already take."""
-    held, taken = (
-        (seen.position, seen.closing_sell)
-        if side is Side.SELL
-        else (-seen.position, seen.closing_buy)
-    )
-    return max(held - taken, Decimal(0))
+    return facts.judged(known, seen, asked, now=now)
 
 
 def _signal(
@@ -346,17 +315,7 @@ def _answer(
         return 200, json.dumps(body)
     if verdict.approved:
         return 202, json.dumps(body)
-    failed = [check for check in verdict.checks if check.status != "PASSED"]
-    problem = {
-        "type": REFUSED_TYPE,
-        "title": "Refused by risk",
-        "status": 422,
-        "detail": "; ".join(f"{check.name}: {check.detail}" for check in failed),
-        "code": "risk_refused",
-        "errors": [
-            {"field": check.name, "code": check.code, "detail": check.detail} for check in failed
-        ],
-    }
+    problem = refusal_problem(verdict)
     return 422, json.dumps(problem | {"signal": body["signal"], "decision": decision})
 
 

@@ -12,6 +12,7 @@ from brokers.contract import Liquidity, OrderType, Side, TimeInForce
 from brokers.models import BrokerConnection, Instrument
 from orders.clients import ApiClient, ApiKey
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
+from orders.replacements import Replacement
 from portfolio.holding import CONTEXT, quantize
 from risk.models import RiskDecision
 
@@ -20,6 +21,7 @@ __all__ = [
     "ApiKey",
     "Fill",
     "Order",
+    "Replacement",
     "Signal",
     "StreamCursor",
     "SubmissionAttempt",
@@ -110,6 +112,7 @@ class Order(models.Model):
 
     `filled_cost` is the sum of quantity x price of its fills. `mid_at_grant` is the mid when it
     was granted, against which slippage is measured. Not sent by `send_before`, it expires unsent.
+    `terms_at` is the venue's time of the report that quantity and prices were last taken from.
     """
 
     signal = models.OneToOneField(Signal, on_delete=models.PROTECT, null=True)
@@ -128,6 +131,7 @@ class Order(models.Model):
     reduce_only = models.BooleanField(default=False)
     post_only = models.BooleanField(default=False)
     expires_at = models.DateTimeField(null=True)
+    terms_at = models.DateTimeField(null=True)
     filled_quantity = models.DecimalField(default=0, **MONEY)
     filled_cost = models.DecimalField(default=0, max_digits=38, decimal_places=10)
     commission = models.DecimalField(default=0, max_digits=38, decimal_places=10)

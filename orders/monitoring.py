@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from brokers import registry
 from brokers.contract import BrokerError, OrderReport
-from orders import authority, entries, fills
+from orders import authority, entries, fills, replacement_sending
 from orders.lifecycle import AT_VENUE, OrderStatus, PendingAction, advance
 from orders.models import Order, StreamCursor
 from risk import locks
@@ -35,6 +35,7 @@ def look_up(order_id: int, *, now: datetime) -> None:
         return
     if report is not None:
         fills.book(account, [report], now=timezone.now())
+        replacement_sending.give_up(order_id, asked_at=now)
     else:
         _count_not_found(order_id, now=timezone.now())
 

@@ -6,7 +6,9 @@ from typing import Any
 from brokers.instruments import decimal_text, optional_text
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import Fill, Order, Signal, SignalStatus
+from risk.gate import Verdict
 
+REFUSED_TYPE = "/problems/risk-refused"
 EXECUTED = "EXECUTED"  # an approved signal whose order has been filled
 
 
@@ -51,6 +53,21 @@ def order_json(order: Order, *, account: str, symbol: str) -> dict[str, Any]:
         "submitted_at": time_text(order.submitted_at),
         "filled_at": time_text(order.filled_at),
         "updated_at": time_text(order.updated_at),
+    }
+
+
+def refusal_problem(verdict: Verdict) -> dict[str, Any]:
+    """Return what a refusal by risk says (RFC 9457), each failed check as an error."""
+    failed = [check for check in verdict.checks if check.status != "PASSED"]
+    return {
+        "type": REFUSED_TYPE,
+        "title": "Refused by risk",
+        "status": 422,
+        "detail": "; ".join(f"{check.name}: {check.detail}" for check in failed),
+        "code": "risk_refused",
+        "errors": [
+            {"field": check.name, "code": check.code, "detail": check.detail} for check in failed
+        ],
     }
 
 

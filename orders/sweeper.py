@@ -8,6 +8,7 @@ from orders import hints, submission
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import Order
 from orders.monitoring import counts_from
+from orders.replacements import Replacement, ReplacementStatus
 from risk import locks
 
 OVERDUE = timedelta(seconds=1)
@@ -16,7 +17,13 @@ BATCH = 500
 
 def sweep(*, now: datetime) -> int:
     """Hint at whatever waits, and put stuck senders' orders in doubt. Return how many rows."""
-    return _stuck(now=now) + _unsent(now=now) + _to_ask(now=now) + _to_cancel(now=now)
+    return (
+        _stuck(now=now)
+        + _unsent(now=now)
+        + _to_ask(now=now)
+        + _to_cancel(now=now)
+        + _to_replace(now=now)
+    )
 
 
 def _unsent(*, now: datetime) -> int:
@@ -56,4 +63,14 @@ def _to_cancel(*, now: datetime) -> int:
     waiting = list(due.order_by("cancel_due_at")[:BATCH].values_list("pk", "connection__name"))
     for order_id, account in waiting:
         hints.cancel(order_id, account)
+    return len(waiting)
+
+
+def _to_replace(*, now: datetime) -> int:
+    due = Replacement.objects.filter(
+        status=ReplacementStatus.WAITING, due_at__lte=now - OVERDUE
+    ).order_by("due_at")[:BATCH]
+    waiting = list(due.values_list("order_id", "order__connection__name"))
+    for order_id, account in waiting:
+        hints.replace(order_id, account)
     return len(waiting)

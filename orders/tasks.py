@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from orders import monitoring, submission, sweeper
+from orders import monitoring, replacement_sending, submission, sweeper
 
 
 @shared_task(name="orders.transmit_order")
@@ -22,6 +22,12 @@ def look_up_order(*, order_id: int) -> None:
 def cancel_order(*, order_id: int) -> None:
     """Ask the venue to cancel one order."""
     monitoring.cancel(order_id, now=timezone.now())
+
+
+@shared_task(name="orders.replace_order")
+def replace_order(*, order_id: int) -> None:
+    """Ask the venue to give one order new terms."""
+    replacement_sending.transmit(order_id, now=timezone.now())
 
 
 @shared_task(name="orders.sweep")

@@ -6,11 +6,15 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from execution_site.http import ApiRequest, Problem
+from execution_site.http import CONTENT_TYPE, ApiRequest, Problem
 from execution_site.listing import answer_list
-from orders import selectors, services
+from orders import replacing, selectors, services
 from orders.clients import Scope
-from orders.fields import StrictSerializer, Text
+from orders.fields import ExactDecimal, StrictSerializer, Text
+from orders.lifecycle import PendingAction
+from orders.payloads import refusal_problem
+from orders.replacing import InvalidTerms, NotModifiable, ReplacementRefused, VersionConflict
+from orders.serializers import Unsupported
 from orders.services import NotCancellable
 
 FILTERS = {
@@ -66,7 +70,8 @@ class OrderDetail(APIView):
             | {
                 "fills": [selectors.describe_fill(fill) for fill in fills],
                 "log": selectors.order_log(order),
-            }
+            },
+            headers={"ETag": replacing.version(order)},
         )
 
 
@@ -88,6 +93,63 @@ class OrderCancel(APIView):
         except NotCancellable as e:
             raise Problem(409, e.code, str(e)) from e
         return Response(selectors.describe_order(order), 202)
+
+
+class ModifyInput(StrictSerializer):
+    """What to change; what is absent stays."""
+
+    quantity = ExactDecimal(required=False, allow_null=True)
+    limit_price = ExactDecimal(required=False, allow_null=True)
+    stop_price = ExactDecimal(required=False, allow_null=True)
+    stop_loss = Unsupported(required=False, allow_null=True)
+    take_profit = Unsupported(required=False, allow_null=True)
+
+
+class OrderModify(APIView):
+    """Modifying one order."""
+
+    @extend_schema(
+        operation_id="modify_order",
+        request=ModifyInput,
+        responses={200: dict, 202: dict, 400: dict, 404: dict, 409: dict, 412: dict, 422: dict},
+    )
+    def post(self, request: ApiRequest, pk: int) -> Response:
+        """Give an order other terms: 200 when it has them, 202 when its venue is asked.
+
+        With `If-Match` only the version that the order's ETag named is modified (412 otherwise).
+        """
+        request.auth.require(Scope.TRADE)
+        form = ModifyInput(data=request.data or {})
+        form.is_valid(raise_exception=True)
+        get_object_or_404(selectors.orders(request.auth.accounts), pk=pk)
+        given = {name: form.validated_data.get(name) for name in replacing.TERM_FIELDS}
+        try:
+            order = replacing.request_replace(
+                pk,
+                replacing.Changes(**given),
+                actor=request.auth.name,
+                now=timezone.now(),
+                expected=request.headers.get("If-Match"),
+            )
+        except NotModifiable as e:
+            raise Problem(409, e.code, str(e)) from e
+        except VersionConflict as e:
+            raise Problem(412, "version_conflict", str(e)) from e
+        except InvalidTerms as e:
+            raise Problem(400, "invalid", str(e), e.errors) from e
+        except ReplacementRefused as e:
+            return _refused(e)
+        waits = order.pending_action == PendingAction.REPLACE
+        headers = {"ETag": replacing.version(order)}
+        return Response(selectors.describe_order(order), 202 if waits else 200, headers=headers)
+
+
+def _refused(refused: ReplacementRefused) -> Response:
+    """Return the verdict as a refused signal gets it."""
+    problem = refusal_problem(refused.verdict)
+    answer = Response(problem | {"decision": refused.verdict.as_json()}, 422)
+    answer.content_type = CONTENT_TYPE
+    return answer
 
 
 class OrderCancelAll(APIView):

@@ -1,6 +1,5 @@
 """The one path of an order, on the real database and the paper venue."""
 
-import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,35 +17,9 @@ from orders.services import NotCancellable, request_cancel
 from portfolio.models import Position
 from risk.models import RiskDecision, RiskLimit, SymbolRule
 
-_ids = itertools.count()
-
 
 def now():
     return datetime.now(UTC)
-
-
-@pytest.fixture
-def send(trader, quote, valkey):
-    """Submit a signal, and transmit its order as a worker would."""
-    quote("AAPL", bid=99, ask=101)
-
-    def submit(action="BUY", quantity=10, *, transmit=True, **values):
-        number = None if quantity is None else Decimal(quantity)
-        values = {"signal_id": f"s{next(_ids)}", "strategy": "alpha", "symbol": "AAPL", **values}
-        body = {
-            "action": action,
-            "quantity": str(quantity),
-            **{k: str(v) for k, v in values.items()},
-        }
-        request = SignalRequest(
-            account="paper", action=Action(action), quantity=number, body=body, **values
-        )
-        outcome = submit_signal(request, client=trader, now=now())
-        if transmit and outcome.order_id and not outcome.replayed:
-            submission.transmit(outcome.order_id, now=now())
-        return outcome
-
-    return submit
 
 
 def order_of(outcome):

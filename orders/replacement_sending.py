@@ -1,0 +1,95 @@
+"""Sending new terms: the only module that calls an adapter's `replace`."""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from brokers import registry
+from brokers.contract import (
+    BrokerUnavailable,
+    CredentialsRefused,
+    Grant,
+    OrderRejected,
+    OutcomeUnknown,
+)
+from orders import authority, entries, fills, hints
+from orders.fills import Answer
+from orders.lifecycle import PendingAction
+from orders.models import Order, SubmissionAttempt
+from orders.replacements import OPEN, Replacement, ReplacementStatus
+from risk import locks
+
+ATTEMPTS = 3
+BACKOFF = timedelta(seconds=1)
+
+Outcome = SubmissionAttempt.Outcome
+Status = ReplacementStatus
+logger = logging.getLogger(__name__)
+
+
+def transmit(order_id: int, *, now: datetime) -> None:
+    """Send an order's new terms, if any are due, and record what the venue said."""
+    grant = authority.grant_replacement(order_id, now=now)
+    if grant is None:
+        return
+    try:
+        report = registry.adapter_for(grant.account).replace(grant)
+    except BrokerUnavailable as e:  # nothing left this machine: due again, or FAILED
+        last = grant.attempt >= ATTEMPTS
+        _answered(grant, Outcome.UNSENT, Status.FAILED if last else Status.WAITING, str(e))
+    except OutcomeUnknown as e:  # it may be so: the order's own report will say
+        _answered(grant, Outcome.UNKNOWN, Status.SENT, str(e))
+        hints.look_up(order_id)
+    except OrderRejected as e:  # the venue keeps the order as it was
+        _answered(grant, Outcome.REJECTED, Status.REJECTED, str(e))
+    except CredentialsRefused as e:  # the next order that is sent disables the connection
+        logger.exception("%s refused our credentials", grant.account)
+        _answered(grant, Outcome.UNSENT, Status.FAILED, f"credentials refused: {e}")
+    else:
+        answer = Answer(grant.attempt_id, Outcome.ANSWERED)
+        fills.book(grant.account, [report], now=timezone.now(), answer=answer)
+
+
+def give_up(order_id: int, *, asked_at: datetime) -> None:
+    """End new terms that a venue, asked when no sender could be on its way, did not tell of."""
+    with transaction.atomic(durable=True):
+        locks.rows(Order.objects.filter(pk=order_id))
+        row = Replacement.objects.filter(order=order_id, status=Status.SENT).first()
+        if row is None or row.sent_at is None or asked_at < row.sent_at + authority.LOST_AFTER:
+            return
+        _end(row, Status.FAILED, "the venue kept the order's terms", now=timezone.now())
+
+
+def _answered(grant: Grant, outcome: Outcome, status: Status, detail: str) -> None:
+    """Write what came of an attempt, and where the replacement stands now."""
+    now = timezone.now()
+    with transaction.atomic(durable=True):
+        locks.rows(Order.objects.filter(pk=grant.order_id))
+        SubmissionAttempt.objects.filter(pk=grant.attempt_id).update(
+            outcome=outcome, detail=detail[:200], answered_at=now
+        )
+        row = Replacement.objects.filter(order=grant.order_id, status__in=OPEN).first()
+        if row is None:
+            return  # the stream was faster
+        match status:
+            case Status.WAITING:
+                row.status, row.due_at = status, now + BACKOFF * grant.attempt
+                row.save(update_fields=["status", "due_at"])
+            case Status.SENT:
+                Order.objects.filter(pk=grant.order_id).update(poll_due_at=now)
+            case _:
+                _end(row, status, detail, now=now)
+
+
+def _end(row: Replacement, status: Status, detail: str, *, now: datetime) -> None:
+    """End new terms; the order, which is locked, keeps its own."""
+    row.status, row.detail, row.due_at = status, detail[:200], None
+    row.save(update_fields=["status", "detail", "due_at"])
+    order = Order.objects.select_related("connection", "instrument").get(pk=row.order_id)
+    order.poll_due_at = None
+    order.status_reason = f"modify {status.lower()}: {detail}"[:200]
+    if order.pending_action == PendingAction.REPLACE:
+        order.pending_action = PendingAction.NONE.value
+    entries.save(order, now=now)

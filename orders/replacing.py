@@ -1,0 +1,308 @@
+"""Modifying an order: judged where it widens; done at once before any send, else by its venue.
+
+What raises the quantity or worsens a price passes the gate as a new order would; what narrows
+passes even where the kill switch is engaged, as a cancel does. The order keeps its terms until its
+venue says that it has others (`settle`, called where reports are booked), so a race with a fill, a
+cancel or a lost answer ends where the venue says.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+
+from brokers import clocks
+from brokers.contract import OrderReport, OrderTerms, OrderType, Side
+from execution_site import audit
+from orders import entries, facts, hints
+from orders.lifecycle import AT_VENUE, OPEN, OrderStatus, PendingAction
+from orders.models import Order
+from orders.replacements import OPEN as UNSETTLED
+from orders.replacements import Replacement, ReplacementStatus
+from portfolio.models import Position
+from risk import locks
+from risk.checks import CheckStatus, Facts, tick_and_lot
+from risk.gate import BUILD, DecisionStatus, Verdict, judge
+from risk.models import RiskDecision
+
+ASK_AGAIN = timedelta(seconds=2)
+PRICED = {
+    "limit_price": {OrderType.LIMIT, OrderType.STOP_LIMIT},
+    "stop_price": {OrderType.STOP, OrderType.STOP_LIMIT},
+}
+
+
+class NotModifiable(Exception):
+    """The order cannot be modified now. `code` is stable."""
+
+    code = "order_not_modifiable"
+
+
+class VersionConflict(Exception):
+    """The order has changed since the client read it."""
+
+
+class InvalidTerms(Exception):
+    """The new terms make no sense for this order. `errors` name the fields."""
+
+    def __init__(self, errors: list[dict[str, str]]) -> None:
+        super().__init__("; ".join(f"{e['field']}: {e['detail']}" for e in errors))
+        self.errors = errors
+
+
+class ReplacementRefused(Exception):
+    """Risk refused the new terms."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__("refused by risk")
+        self.verdict = verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What a client wants changed; None leaves a term as it is."""
+
+    quantity: Decimal | None = None
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+
+
+def version(order: Order) -> str:
+    """Return the order's version, as an entity tag."""
+    return f'"{order.pk}-{int(order.updated_at.timestamp() * 1_000_000)}"'
+
+
+def request_replace(
+    order_id: int, changes: Changes, *, actor: str, now: datetime, expected: str | None = None
+) -> Order:
+    """Give an order other terms: at once before any send, else by asking its venue.
+
+    `now` is the wall's time; `expected` a version the order must still have.
+
+    :raises NotModifiable: it has ended, or is on its way, or another change of it is
+    :raises VersionConflict: it has changed
+    :raises InvalidTerms: naming the fields
+    :raises ReplacementRefused: with the verdict, which is stored
+    """
+    refused: Verdict | None = None
+    with transaction.atomic(durable=True):
+        order, usage_id = _locked(order_id)
+        if expected is not None and expected != version(order):
+            raise VersionConflict(f"the order is now {version(order)}")
+        _must_be_modifiable(order)
+        was = terms_of(order)
+        wanted = _wanted(order, changes)
+        widening = widens(was, wanted, Side(order.side))
+        verdict, decision = _judge(order, wanted, widening=widening, usage_id=usage_id, now=now)
+        row = Replacement(
+            order=order,
+            quantity=wanted.quantity,
+            limit_price=wanted.limit_price,
+            stop_price=wanted.stop_price,
+            widens=widening,
+            decision=decision,
+            actor=actor,
+            requested_at=now,
+            status=ReplacementStatus.WAITING,
+            due_at=now,
+        )
+        audit.record(
+            "order_modify",
+            actor=actor,
+            reason="requested" if verdict.approved else "refused by risk",
+            at=now,
+            before=_terms_json(was),
+            after=_terms_json(wanted),
+            object_id=str(order.pk),
+        )
+        if not verdict.approved:
+            row.status, row.due_at, refused = ReplacementStatus.REFUSED, None, verdict
+            row.save()
+        elif order.status == OrderStatus.PENDING:
+            row.status, row.due_at = ReplacementStatus.DONE, None
+            row.save()
+            apply_terms(order, wanted)
+            entries.save(order, now=now, fields=TERM_FIELDS)
+        else:
+            row.save()
+            order.pending_action = PendingAction.REPLACE.value
+            entries.save(order, now=now)
+            account = order.connection.name
+            transaction.on_commit(partial(hints.replace, order.pk, account), robust=True)
+    if refused is not None:
+        raise ReplacementRefused(refused)
+    return order
+
+
+TERM_FIELDS = ("quantity", "limit_price", "stop_price")
+
+
+def terms_of(order: Order) -> OrderTerms:
+    """Return the terms an order has."""
+    return OrderTerms(order.quantity, order.limit_price, order.stop_price)
+
+
+def apply_terms(order: Order, terms: OrderTerms) -> None:
+    """Give an order in memory other terms."""
+    order.quantity, order.limit_price = terms.quantity, terms.limit_price
+    order.stop_price = terms.stop_price
+
+
+def widens(was: OrderTerms, wanted: OrderTerms, side: Side) -> bool:
+    """Tell whether new terms ask for more, or at a worse price; a moved stop counts as worse."""
+    if wanted.quantity > was.quantity or wanted.stop_price != was.stop_price:
+        return True
+    if wanted.limit_price is None or was.limit_price is None:
+        return False
+    return (wanted.limit_price - was.limit_price) * side.sign > 0
+
+
+def take_terms(order: Order, report: OrderReport) -> None:
+    """Take over the terms a venue tells of a locked order; older news changes nothing."""
+    if report.terms is None:
+        return
+    if order.terms_at is not None and report.reported_at < order.terms_at:
+        return
+    apply_terms(order, report.terms)
+    order.terms_at = report.reported_at
+
+
+def settle(order: Order, *, now: datetime) -> None:
+    """Settle what asked for an order's terms, now that its report has been applied in memory.
+
+    Saves the replacement; the order, which is locked, is the caller's to write. What was sent and
+    is not settled is asked about again.
+    """
+    if order.pending_action == PendingAction.NONE:
+        return
+    ended = OrderStatus(order.status) not in OPEN
+    for row in Replacement.objects.filter(order=order, status__in=UNSETTLED):
+        if row.status == ReplacementStatus.SENT and row.terms == terms_of(order):
+            row.status = ReplacementStatus.DONE
+        elif ended:
+            row.status, row.detail = ReplacementStatus.OVERTAKEN, f"the order is {order.status}"
+        else:
+            if row.status == ReplacementStatus.SENT:
+                order.poll_due_at = now + ASK_AGAIN
+            continue
+        row.due_at = None
+        row.save(update_fields=["status", "detail", "due_at"])
+        if order.pending_action == PendingAction.REPLACE:
+            order.pending_action = PendingAction.NONE.value
+
+
+def _locked(order_id: int) -> tuple[Order, int]:
+    """Lock the usage, the order, and where it closes its position; return order and usage row."""
+    account = Order.objects.select_related("connection").get(pk=order_id).connection
+    day = account.trading_date(clocks.market_now(account.name))
+    usage_id = facts.lock_usage(account.pk, day)
+    locks.rows(Order.objects.filter(pk=order_id))
+    order = Order.objects.select_related("connection", "instrument").get(pk=order_id)
+    if order.reduce_only:
+        locks.rows(
+            Position.objects.filter(
+                connection=order.connection_id,
+                strategy=order.strategy,
+                instrument=order.instrument_id,
+            )
+        )
+    return order, usage_id
+
+
+def _must_be_modifiable(order: Order) -> None:
+    if order.status not in {OrderStatus.PENDING, *AT_VENUE}:
+        ended = OrderStatus(order.status) not in OPEN
+        what = f"the order is {order.status}"
+        raise NotModifiable(what if ended else f"{what}: ask again when it works")
+    if order.pending_action != PendingAction.NONE:
+        raise NotModifiable(f"the order has a {order.pending_action} on its way")
+
+
+def _wanted(order: Order, changes: Changes) -> OrderTerms:
+    """Return the whole terms the order shall have."""
+    errors = []
+    kind = OrderType(order.order_type)
+    for name, kinds in PRICED.items():
+        price = getattr(changes, name)
+        if price is not None and kind not in kinds:
+            errors.append(_error(name, "invalid", f"{kind} has no {name}"))
+        if price is not None and price <= 0:
+            errors.append(_error(name, "invalid", "the price must be positive"))
+    if changes.quantity is not None and changes.quantity <= order.filled_quantity:
+        filled = f"{order.filled_quantity.normalize():f} are filled already"
+        errors.append(_error("quantity", "invalid", f"it must be more: {filled}"))
+    given = {n: v for n in TERM_FIELDS if (v := getattr(changes, n)) is not None}
+    wanted = replace(terms_of(order), **given)
+    if not errors and wanted == terms_of(order):
+        errors.append(_error("", "nothing_changes", "the order has these terms already"))
+    if errors:
+        raise InvalidTerms(errors)
+    return wanted
+
+
+def _judge(
+    order: Order, wanted: OrderTerms, *, widening: bool, usage_id: int, now: datetime
+) -> tuple[Verdict, RiskDecision]:
+    """Judge the order as it shall be; one that narrows need only be in ticks and lots."""
+    judged = _facts(order, wanted, usage_id=usage_id, now=now)
+    verdict = judge(judged)
+    if not widening:
+        check = tick_and_lot(judged)
+        passed = check.status is CheckStatus.PASSED
+        status = DecisionStatus.APPROVED if passed else DecisionStatus.REFUSED
+        verdict = Verdict(status, (check,))
+    decision = RiskDecision.objects.create(
+        status=verdict.status.value,
+        checks=[check.as_json() for check in verdict.checks],
+        inputs=judged.as_json(),
+        build=BUILD,
+        decided_at=now,
+    )
+    return verdict, decision
+
+
+def _facts(order: Order, wanted: OrderTerms, *, usage_id: int, now: datetime) -> Facts:
+    """Return what the new terms are judged by; what the order itself takes is not counted twice."""
+    known = facts.references(order.connection.name, order.instrument.symbol)
+    market_now = known.clock or now
+    seen = facts.situation(
+        client_id=0,
+        key="",
+        strategy=order.strategy,
+        connection_id=order.connection_id,
+        instrument_id=order.instrument_id,
+        usage_id=usage_id,
+    )
+    side = Side(order.side)
+    quantity, closable = wanted.quantity, None
+    if order.reduce_only:
+        quantity = wanted.quantity - order.filled_quantity
+        closable = facts.closable(seen, side) + order.remaining_quantity
+    return facts.judged(
+        known,
+        replace(seen, trades_today=max(seen.trades_today - 1, Decimal(0))),
+        facts.Asked(
+            symbol=order.instrument.symbol,
+            side=side,
+            quantity=quantity,
+            limit_price=wanted.limit_price,
+            stop_price=wanted.stop_price,
+            reduce_only=order.reduce_only,
+            closable=closable,
+        ),
+        now=market_now,
+    )
+
+
+def _terms_json(terms: OrderTerms) -> dict[str, Any]:
+    return {
+        name: None if (value := getattr(terms, name)) is None else f"{value.normalize():f}"
+        for name in TERM_FIELDS
+    }
+
+
+def _error(field: str, code: str, detail: str) -> dict[str, str]:
+    return {"field": field, "code": code, "detail": detail}

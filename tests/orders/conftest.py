@@ -1,0 +1,41 @@
+"""A trader's signals, and the worker that sends their orders."""
+
+import itertools
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from orders import submission
+from orders.intake import SignalRequest, submit_signal
+from orders.models import Action
+
+_ids = itertools.count()
+
+
+def now():
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def send(trader, quote, valkey):
+    """Submit a signal, and transmit its order as a worker would."""
+    quote("AAPL", bid=99, ask=101)
+
+    def submit(action="BUY", quantity=10, *, transmit=True, **values):
+        number = None if quantity is None else Decimal(quantity)
+        values = {"signal_id": f"s{next(_ids)}", "strategy": "alpha", "symbol": "AAPL", **values}
+        body = {
+            "action": action,
+            "quantity": str(quantity),
+            **{k: str(v) for k, v in values.items()},
+        }
+        request = SignalRequest(
+            account="paper", action=Action(action), quantity=number, body=body, **values
+        )
+        outcome = submit_signal(request, client=trader, now=now())
+        if transmit and outcome.order_id and not outcome.replayed:
+            submission.transmit(outcome.order_id, now=now())
+        return outcome
+
+    return submit
