@@ -88,23 +88,20 @@ def event_row(type: EventType, data: dict[str, Any], *, account: str, at: dateti
     return EventRow(type.value, account, canonical(data), at, mac)
 
 
-#: An INSERT of events from five arrays; a part of larger statements. See `columns`.
+#: An INSERT of events from one JSON array; a part of larger statements. See `columns`.
 INSERT_EVENTS = """INSERT INTO execution_site_event (type, account, data, at, mac)
-    SELECT e.* FROM unnest(%(event_types)s::text[], %(event_accounts)s::text[],
-                           %(event_data)s::jsonb[], %(event_at)s::timestamptz[],
-                           %(event_macs)s::text[]) AS e"""
+    SELECT e.type, e.account, e.data, e.at, e.mac FROM jsonb_to_recordset(%(events)s::jsonb)
+        AS e (type text, account text, data jsonb, at timestamptz, mac text)"""
 
 
-def columns(rows: Iterable[EventRow]) -> dict[str, list[Any]]:
-    """Return the parameters of INSERT_EVENTS."""
-    types, accounts, data, at, macs = zip(*rows, strict=True)
-    return {
-        "event_types": list(types),
-        "event_accounts": list(accounts),
-        "event_data": list(data),
-        "event_at": list(at),
-        "event_macs": list(macs),
-    }
+def columns(rows: Iterable[EventRow]) -> dict[str, str]:
+    """Return the parameter of INSERT_EVENTS: the rows as JSON, in their order."""
+    written = (
+        f'{{"type":"{row.type}","account":{json.dumps(row.account)},"data":{row.data},'
+        f'"at":"{row.at.isoformat()}","mac":"{row.mac}"}}'
+        for row in rows
+    )
+    return {"events": f"[{','.join(written)}]"}
 
 
 def wake_sealer() -> None:

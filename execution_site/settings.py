@@ -92,9 +92,11 @@ def _database(application_name: str) -> dict[str, Any]:
         "OPTIONS": {
             "application_name": application_name,
             "connect_timeout": 3,
+            "prepare_threshold": 5,  # for execution_site.statements: Django itself prepares nothing
             "options": (
                 "-c lock_timeout=2000 -c statement_timeout=5000"
                 " -c idle_in_transaction_session_timeout=10000 -c transaction_timeout=20000"
+                " -c plan_cache_mode=force_generic_plan"
             ),
         },
     }

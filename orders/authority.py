@@ -5,41 +5,26 @@ so a kill that has drained knows of every attempt granted under an older epoch.
 """
 
 import time
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from brokers.contract import Grant, OrderRequest, OrderTerms, OrderType, Side, TimeInForce
-from execution_site import events
+from execution_site import events, statements
 from execution_site.events import EventType, event_row
-from orders import entries, replacing
+from orders import entries, reading, replacing
 from orders.lifecycle import AT_VENUE, OrderStatus, PendingAction, advance
 from orders.models import Order, Origin, SubmissionAttempt
 from orders.payloads import order_json
+from orders.reading import Switches
 from orders.replacements import Replacement, ReplacementStatus
 from risk import locks
 from risk.checks import KillLevel, SystemMode
 
 GRANT_SECONDS = 2.0
 LOST_AFTER = timedelta(seconds=10)  # a sender of new terms that has not answered by then
-
-
-@dataclass(frozen=True, slots=True)
-class Switches:
-    """What may stop an order at the last gate, read under the senders' lock."""
-
-    mode: SystemMode
-    kill_active: bool
-    kill_level: KillLevel
-    epoch: int
-    position: Decimal
-    account_position: Decimal
-    closing: Decimal
-    bid: Decimal | None
-    ask: Decimal | None
 
 
 def claim_and_grant(order_id: int, *, now: datetime) -> Grant | None:
@@ -49,11 +34,9 @@ def claim_and_grant(order_id: int, *, now: datetime) -> Grant | None:
     """
     with transaction.atomic(durable=True):
         locks.senders_shared()
-        due = Order.objects.due(now=now).select_related("connection", "instrument")
-        order = due.filter(pk=order_id).first()
-        if order is None:
+        order, switches = reading.with_switches(order_id)
+        if order.status != OrderStatus.PENDING or order.due_at is None or order.due_at > now:
             return None
-        switches = _switches(order)
         if refusal := _refusal(order, switches, now=now):
             _refuse(order, refusal, now=now)
             return None
@@ -70,13 +53,12 @@ def grant_replacement(order_id: int, *, now: datetime) -> Grant | None:
     with transaction.atomic(durable=True):
         locks.senders_shared()
         locks.rows(Order.objects.filter(pk=order_id))
-        order = Order.objects.select_related("connection", "instrument").get(pk=order_id)
+        order, switches = reading.with_switches(order_id)
         due = Replacement.objects.filter(
             order=order, status=ReplacementStatus.WAITING, due_at__lte=now
         )
         if (row := due.first()) is None:
             return None
-        switches = _switches(order)
         started = time.monotonic()
         if order.status not in AT_VENUE or order.pending_action != PendingAction.REPLACE:
             _end_replacement(row, order, ReplacementStatus.OVERTAKEN, "", now=now)
@@ -200,9 +182,7 @@ def _claim(order: Order, switches: Switches, *, started: float, now: datetime) -
         "number": order.retry_count + 1,
         **events.columns([row]),
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, params)
-        claimed = cursor.fetchone()
+    claimed = statements.run(_CLAIM, params).fetchone()
     if claimed is None:
         return None
     events.wake_sealer()
@@ -233,52 +213,6 @@ def _request(order: Order, terms: OrderTerms, switches: Switches) -> OrderReques
     )
 
 
-def _switches(order: Order) -> Switches:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _SWITCHES,
-            {
-                "id": order.pk,
-                "connection": order.connection_id,
-                "strategy": order.strategy,
-                "instrument": order.instrument_id,
-                "side": order.side,
-            },
-        )
-        mode, kill_active, kill_level, epoch, position, account, closing, bid, ask = (
-            cursor.fetchone()
-        )
-    return Switches(
-        SystemMode(mode),
-        kill_active,
-        KillLevel(kill_level),
-        epoch,
-        position or Decimal(0),
-        account or Decimal(0),
-        closing or Decimal(0),
-        bid,
-        ask,
-    )
-
-
-_SWITCHES = """
-SELECT control.mode, control.kill_active, control.kill_level, control.epoch,
-       (SELECT quantity FROM portfolio_position
-            WHERE connection_id = %(connection)s AND strategy = %(strategy)s
-              AND instrument_id = %(instrument)s),
-       (SELECT sum(quantity) FROM portfolio_position
-            WHERE connection_id = %(connection)s AND instrument_id = %(instrument)s),
-       (SELECT sum(quantity - filled_quantity) FROM orders_order
-            WHERE connection_id = %(connection)s AND strategy = %(strategy)s
-              AND instrument_id = %(instrument)s AND side = %(side)s AND reduce_only
-              AND id <> %(id)s
-              AND status IN ('PENDING', 'SUBMITTING', 'IN_DOUBT', 'SUBMITTED', 'ACCEPTED',
-                             'PARTIALLY_FILLED')),
-       q.bid, q.ask
-FROM risk_systemcontrol AS control
-LEFT JOIN brokers_quote q ON q.instrument_id = %(instrument)s
-WHERE control.id = 1
-"""
 _CLAIM = f"""
 WITH claimed AS (
     UPDATE orders_order

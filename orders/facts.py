@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 
-from django.db import connection
-
 from brokers.contract import Side
+from execution_site import statements
 from risk.checks import Facts, KillLevel, Metric, SystemMode
 
 DEFAULT_QUOTE_AGE = Decimal(10)  # seconds
@@ -90,9 +89,7 @@ def references(account: str, symbol: str) -> References:
 
     :raises UnknownNames: saying which
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_REFERENCES, [account, symbol])
-        found = References(*cursor.fetchone())
+    found = References(*statements.one(_REFERENCES, [account, symbol]))
     if not found.connection_id or not found.instrument_id:
         raise UnknownNames(account=not found.connection_id, symbol=not found.instrument_id)
     return found
@@ -108,19 +105,17 @@ def situation(
     usage_id: int | None,
 ) -> Situation:
     """Read all that can change, in the statement after the locks."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _SITUATION,
-            {
-                "client": client_id,
-                "strategy": strategy,
-                "key": key,
-                "connection": connection_id,
-                "instrument": instrument_id,
-                "usage": usage_id,
-            },
-        )
-        row = cursor.fetchone()
+    row = statements.one(
+        _SITUATION,
+        {
+            "client": client_id,
+            "strategy": strategy,
+            "key": key,
+            "connection": connection_id,
+            "instrument": instrument_id,
+            "usage": usage_id,
+        },
+    )
     head, (limits, allowed, denied), tail = row[:12], row[12:15], row[15:]
     (stored_hash, stored_status, stored_answer, stored_order) = head[:4]
     mode, kill_active, kill_level, installation, bid, ask, last, quoted_at = head[4:]
@@ -195,13 +190,10 @@ def judged(known: References, seen: Situation, asked: Asked, *, now: datetime) -
 
 def lock_usage(connection_id: int, day: date) -> int:
     """Lock the account's count of the day's trades, making it first where it is missing."""
-    with connection.cursor() as cursor:
-        params = (connection_id, Metric.DAILY_TRADES.value, day)
-        cursor.execute(_LOCK_USAGE, params)
-        if (row := cursor.fetchone()) is None:
-            cursor.execute(_MAKE_USAGE, params)
-            cursor.execute(_LOCK_USAGE, params)
-            row = cursor.fetchone()
+    params = (connection_id, Metric.DAILY_TRADES.value, day)
+    if (row := statements.run(_LOCK_USAGE, params).fetchone()) is None:
+        statements.run(_MAKE_USAGE, params)
+        row = statements.one(_LOCK_USAGE, params)
     return int(row[0])
 
 

@@ -6,16 +6,16 @@ order's changes (fills, totals, status, position, events) are one statement.
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from brokers.contract import OrderReport, Side
 from execution_site.events import EventType, record_event
-from orders import hints, replacing, writing
+from orders import hints, reading, replacing, writing
 from orders.booking import (
     Execution,
     Folded,
@@ -27,7 +27,7 @@ from orders.booking import (
     status_after,
 )
 from orders.lifecycle import OrderStatus, PendingAction
-from orders.models import Fill, Order, VenueOrder
+from orders.models import Fill, Order
 from portfolio.holding import Holding, quantize
 from portfolio.models import Position
 from risk import locks
@@ -42,6 +42,16 @@ class Answer:
     attempt_id: int
     outcome: str
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One report, with the trades of its instrument that are booked, and ids for new fills."""
+
+    report: OrderReport
+    known: set[tuple[str, str]]
+    fill_ids: Iterator[int]
+    answer: Answer | None
 
 
 def book(
@@ -65,50 +75,52 @@ def book_in_transaction(
 ) -> None:
     """Book a venue's reports. Repeats, and reports overtaken by later ones, change nothing."""
     ids = [report.client_order_id for report in reports]
-    named = Order.objects.filter(connection__name=account, client_order_id__in=ids)
-    order_ids = locks.rows(named)
-    orders = {
-        order.client_order_id: order
-        for order in Order.objects.filter(pk__in=order_ids).select_related(
-            "connection", "instrument", "instrument__quote"
-        )
-    }
-    positions = _lock_positions([orders[i] for i in ids if i in orders], now=now)
-    known = _known_trades(orders.values(), reports)
+    trades = [fill.venue_trade_id for report in reports for fill in report.fills]
+    locks.orders_and_positions(account, ids)
+    found, fill_ids = reading.to_book(account, ids, trades)
+    positions: dict[tuple[str, int], Position] = {}
+    known: defaultdict[int, set[tuple[str, str]]] = defaultdict(set)
+    for booked in found.values():
+        order = booked.order
+        known[order.instrument_id] |= booked.known
+        key = (order.strategy, order.instrument_id)
+        positions[key] = booked.position or positions.get(key) or _new_position(order, now=now)
     for report in reports:
-        order = orders.get(report.client_order_id)
-        if order is None:
+        booked_into = found.get(report.client_order_id)
+        if booked_into is None:
             _report_unknown(account, report, now=now)
             continue
+        order = booked_into.order
         position = positions[order.strategy, order.instrument_id]
-        _apply(order, position, report, known[order.instrument_id], now=now, answer=answer)
+        news = News(report, known[order.instrument_id], fill_ids, answer)
+        _apply(order, position, news, now=now)
 
 
-def _apply(
-    order: Order,
-    position: Position,
-    report: OrderReport,
-    known: set[tuple[str, str]],
-    *,
-    now: datetime,
-    answer: Answer | None,
-) -> None:
+def _apply(order: Order, position: Position, news: News, *, now: datetime) -> None:
     """Apply one report to its locked order and position."""
-    before = _state(order)
+    report = news.report
+    before, was_named = _state(order), order.venue_order_id
     replacing.take_terms(order, report)
-    fills = _new_fills(order, report, known, now=now)
+    fills = _new_fills(order, news, now=now)
     realized_before = position.realized_pnl
     _total(order, fills)
     _advance(order, report, now=now)
     replacing.settle(order, now=now)
-    if not fills and _state(order) == before and answer is None:
+    if not fills and _state(order) == before and news.answer is None:
         return
     order.updated_at = now
     if fills:
         _fold_into(position, order, fills, now=now)
-    writing.write(order, position, fills, realized_before=realized_before, answer=answer, now=now)
-    known.update((fill.venue_trade_id, fill.side) for fill in fills)
-    _name_at_venue(order, report)
+    writing.write(
+        order,
+        position,
+        fills,
+        realized_before=realized_before,
+        answer=news.answer,
+        newly_named=order.venue_order_id != was_named,
+        now=now,
+    )
+    news.known.update((fill.venue_trade_id, fill.side) for fill in fills)
     if order.filled_quantity > order.quantity:
         _report_overfill(order, now=now)
     if order.pending_action == PendingAction.CANCEL and is_open(order.status):
@@ -127,15 +139,14 @@ def _state(order: Order) -> tuple[Any, ...]:
     )
 
 
-def _new_fills(
-    order: Order, report: OrderReport, known: set[tuple[str, str]], *, now: datetime
-) -> list[Fill]:
+def _new_fills(order: Order, news: News, *, now: datetime) -> list[Fill]:
     """Return the executions of a report that are not booked yet, in the venue's order."""
     late = not is_open(order.status)
-    fresh = [f for f in report.fills if (f.venue_trade_id, f.side.value) not in known]
+    fresh = [f for f in news.report.fills if (f.venue_trade_id, f.side.value) not in news.known]
     fresh.sort(key=lambda f: FoldKey(f.traded_at, f.venue_trade_id))
     return [
         Fill(
+            pk=next(news.fill_ids),
             order=order,
             connection_id=order.connection_id,
             instrument_id=order.instrument_id,
@@ -243,58 +254,15 @@ def _execution(fill: Fill) -> Execution:
     return Execution(key, Side(fill.side), fill.quantity, fill.price, fill.commission)
 
 
-def _lock_positions(orders: Sequence[Order], *, now: datetime) -> dict[tuple[str, int], Position]:
-    """Lock the positions of these orders by id, making a missing one first."""
-    positions: dict[tuple[str, int], Position] = {}
-    keys = {(o.connection_id, o.strategy, o.instrument_id) for o in orders}
-    ids = []
-    for connection_id, strategy, instrument_id in keys:
-        position, _ = Position.objects.get_or_create(
-            connection_id=connection_id,
-            strategy=strategy,
-            instrument_id=instrument_id,
-            defaults={"updated_at": now},
-        )
-        ids.append(position.pk)
-    for position in Position.objects.filter(pk__in=locks.rows(Position.objects.filter(pk__in=ids))):
-        positions[position.strategy, position.instrument_id] = position
-    return positions
-
-
-def _known_trades(
-    orders: Collection[Order], reports: Sequence[OrderReport]
-) -> defaultdict[int, set[tuple[str, str]]]:
-    """Return the executions of these reports that are booked already, per instrument."""
-    known: defaultdict[int, set[tuple[str, str]]] = defaultdict(set)
-    trades = [fill.venue_trade_id for report in reports for fill in report.fills]
-    if not trades or not orders:
-        return known
-    booked = Fill.objects.filter(
-        connection_id=next(iter(orders)).connection_id,
-        instrument_id__in={order.instrument_id for order in orders},
-        venue_trade_id__in=trades,
+def _new_position(order: Order, *, now: datetime) -> Position:
+    """Make the position of an order that came without one, and lock it."""
+    position, _ = Position.objects.select_for_update().get_or_create(
+        connection_id=order.connection_id,
+        strategy=order.strategy,
+        instrument_id=order.instrument_id,
+        defaults={"updated_at": now},
     )
-    for instrument_id, trade, side in booked.values_list("instrument_id", "venue_trade_id", "side"):
-        known[instrument_id].add((trade, side))
-    return known
-
-
-def _name_at_venue(order: Order, report: OrderReport) -> None:
-    if not report.venue_order_id:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO orders_venueorder"
-            " (order_id, connection_id, venue_order_id, client_order_id, role, active)"
-            " VALUES (%s, %s, %s, %s, %s, true) ON CONFLICT DO NOTHING",
-            [
-                order.pk,
-                order.connection_id,
-                report.venue_order_id,
-                report.client_order_id,
-                VenueOrder.Role.PRIMARY.value,
-            ],
-        )
+    return position
 
 
 def _report_unknown(account: str, report: OrderReport, *, now: datetime) -> None:

@@ -11,10 +11,11 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from brokers import calendars
 from brokers.contract import OrderType, Side, TimeInForce
+from execution_site import statements
 from execution_site.events import EventRow, EventType, canonical, event_row
 from orders import facts, hints, recording
 from orders.clients import ApiClient
@@ -131,7 +132,7 @@ def submit_signal(request: SignalRequest, *, client: ApiClient, now: datetime) -
                 now=now,
                 day=day,
             )
-    _flush()
+    statements.flush()
     if outcome.order_id is not None and not outcome.replayed:
         hints.transmit(outcome.order_id, request.account)
     return outcome
@@ -368,9 +369,3 @@ def _stored(seen: Situation, body_hash: str) -> Outcome:
 def _text(body: dict[str, Any]) -> str:
     """Return the body's one spelling; numbers that JSON would round are kept as text."""
     return canonical(json.loads(json.dumps(body, default=str)))
-
-
-def _flush() -> None:
-    """Wait until everything committed so far is on disk."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_logical_emit_message(false, 'flush', '', true)")

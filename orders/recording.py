@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from django.db import connection
 from django.db.models import Model
 
-from execution_site import events
+from execution_site import events, statements
 from execution_site.events import EventRow
 from orders.models import Order, Signal
 from risk.models import RiskDecision
@@ -27,22 +27,12 @@ class Recording:
 
 def write(recording: Recording) -> None:
     """Write everything in one round trip."""
-    parts: list[tuple[str, Model | None]] = [
-        ("decision", recording.decision),
-        ("signal", recording.signal),
-    ]
-    if recording.order is not None:
-        parts.append(("orders", recording.order))
-    clauses: list[str] = []
+    rows: dict[str, Model] = {"signal": recording.signal}
+    if recording.decision is not None:
+        rows["decision"] = recording.decision
     params: dict[str, Any] = dict(events.columns(recording.events))
-    for name, instance in parts:
-        if instance is not None:
-            clause, values = _insert(name, instance)
-            clauses.append(clause)
-            params |= values
     if recording.order is not None:
-        clauses.append(_POSITION)
-        clauses.append(_USAGE)
+        rows["orders"] = recording.order
         params |= {
             "connection_id": recording.order.connection_id,
             "strategy": recording.order.strategy,
@@ -50,9 +40,28 @@ def write(recording: Recording) -> None:
             "at": recording.at,
             "usage_id": recording.usage_id,
         }
-    with connection.cursor() as cursor:
-        cursor.execute(f"WITH {', '.join(clauses)} {events.INSERT_EVENTS}", params)
+    params |= {name: statements.row_json(row) for name, row in rows.items()}
+    statements.run(_statement(**{name: type(row) for name, row in rows.items()}), params)
     events.wake_sealer()
+
+
+@cache
+def _statement(**models: type[Model]) -> str:
+    """Return the statement that inserts one row of each of these, and the events."""
+    clauses = [_insert(name, model) for name, model in models.items()]
+    if "orders" in models:
+        clauses += [_POSITION, _USAGE]
+    return f"WITH {', '.join(clauses)} {events.INSERT_EVENTS}"
+
+
+def _insert(name: str, model: type[Model]) -> str:
+    """Return a WITH clause that inserts the row given as JSON in the parameter `name`."""
+    table, columns = (
+        model._meta.db_table,
+        ", ".join(str(f.column) for f in model._meta.concrete_fields),
+    )
+    row = f"jsonb_populate_record(NULL::{table}, %({name})s)"
+    return f"new_{name} AS (INSERT INTO {table} ({columns}) SELECT {columns} FROM {row})"  # noqa: S608 our own names
 
 
 _POSITION = """position AS (
@@ -64,18 +73,3 @@ _POSITION = """position AS (
 
 _USAGE = """usage AS (
     UPDATE risk_riskusage SET used = used + 1 WHERE id = %(usage_id)s)"""
-
-
-def _insert(name: str, instance: Model) -> tuple[str, dict[str, Any]]:
-    """Return a WITH clause that inserts a model instance, and its parameters."""
-    fields = instance._meta.concrete_fields
-    params = {
-        f"{name}_{field.column}": field.get_db_prep_save(
-            getattr(instance, field.attname), connection
-        )
-        for field in fields
-    }
-    columns = ", ".join(str(field.column) for field in fields)
-    values = ", ".join(f"%({name}_{field.column})s" for field in fields)
-    table = instance._meta.db_table
-    return f"new_{name} AS (INSERT INTO {table} ({columns}) VALUES ({values}))", params  # noqa: S608 our own names

@@ -5,10 +5,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
-
 from brokers.instruments import decimal_text
-from execution_site import events
+from execution_site import events, statements
 from execution_site.events import EventRow, EventType, event_row
 from orders.models import Fill, Order
 from orders.payloads import fill_json, order_json
@@ -23,16 +21,20 @@ def write(
     *,
     realized_before: Decimal,
     answer: Any,
+    newly_named: bool,
     now: datetime,
 ) -> None:
-    """Write an order's new state with its fills; `answer` closes the attempt that brought it."""
-    if fills:
-        _draw_ids(fills)
+    """Write an order's new state with its fills; `answer` closes the attempt that brought it.
+
+    `newly_named` says that the venue's name for the order has just been learnt.
+    """
     params: dict[str, Any] = _order_params(order)
     clauses = [_ORDER]
     if fills:
         clauses += [_FILLS, _POSITION]
-        params |= _fill_params(fills) | _position_params(position)
+        params |= _position_params(position) | {"fills": statements.rows_json(fills)}
+    if newly_named:
+        clauses.append(_VENUE_ORDER)
     if answer is not None:
         clauses.append(_ATTEMPT)
         params |= {
@@ -42,8 +44,7 @@ def write(
         }
     written = _events(order, position, fills, realized_before=realized_before, now=now)
     params |= events.columns(written)
-    with connection.cursor() as cursor:
-        cursor.execute(f"WITH {', '.join(clauses)} {events.INSERT_EVENTS}", params)
+    statements.run(f"WITH {', '.join(clauses)} {events.INSERT_EVENTS}", params)
     events.wake_sealer()
 
 
@@ -95,16 +96,6 @@ def _events(
     return rows
 
 
-def _draw_ids(fills: Sequence[Fill]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT nextval('orders_fill_id_seq') FROM generate_series(1, %s)",
-            [len(fills)],
-        )
-        for fill, (drawn,) in zip(fills, cursor.fetchall(), strict=True):
-            fill.pk = drawn
-
-
 _ORDER_COLUMNS = (
     "status",
     "status_reason",
@@ -153,29 +144,17 @@ _ATTEMPT = """answered AS (
     SET outcome = %(outcome)s, detail = %(detail)s, answered_at = clock_timestamp()
     WHERE id = %(attempt_id)s)"""
 
-_FILL_TYPES = {
-    "id": "bigint",
-    "order_id": "bigint",
-    "connection_id": "bigint",
-    "instrument_id": "bigint",
-    "strategy": "text",
-    "venue_trade_id": "text",
-    "side": "text",
-    "quantity": "numeric",
-    "price": "numeric",
-    "commission": "numeric",
-    "commission_currency": "text",
-    "liquidity": "text",
-    "flags": "jsonb",
-    "late": "boolean",
-    "trading_date": "date",
-    "traded_at": "timestamptz",
-    "received_at": "timestamptz",
-}
+_FILL_COLUMNS = statements.columns(Fill)
 _FILLS = f"""booked_fills AS (
-    INSERT INTO orders_fill ({", ".join(_FILL_TYPES)})
-    SELECT f.* FROM unnest({", ".join(f"%(fill_{c})s::{t}[]" for c, t in _FILL_TYPES.items())})
-        AS f)"""  # noqa: S608 our own names
+    INSERT INTO orders_fill ({_FILL_COLUMNS})
+    SELECT {_FILL_COLUMNS} FROM jsonb_populate_recordset(NULL::orders_fill, %(fills)s))"""  # noqa: S608 our own names
+
+_VENUE_ORDER = """named AS (
+    INSERT INTO orders_venueorder
+        (order_id, connection_id, venue_order_id, client_order_id, role, active)
+    SELECT id, connection_id, %(order_venue_order_id)s, client_order_id, 'PRIMARY', true
+    FROM orders_order WHERE id = %(order_id)s
+    ON CONFLICT DO NOTHING)"""
 
 
 def _order_params(order: Order) -> dict[str, Any]:
@@ -186,9 +165,3 @@ def _order_params(order: Order) -> dict[str, Any]:
 def _position_params(position: Position) -> dict[str, Any]:
     values = {f"position_{column}": getattr(position, column) for column in _POSITION_COLUMNS}
     return values | {"position_id": position.pk}
-
-
-def _fill_params(fills: Sequence[Fill]) -> dict[str, Any]:
-    params = {f"fill_{column}": [getattr(fill, column) for fill in fills] for column in _FILL_TYPES}
-    params["fill_flags"] = [events.canonical(fill.flags) for fill in fills]
-    return params

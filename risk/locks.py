@@ -7,18 +7,20 @@ statement that waits for a lock and reads other rows would read them as they wer
 READ COMMITTED throughout.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.db import connection, models
+
+from execution_site import statements
 
 SENDERS = 7_316_001  # whoever grants a send holds it shared; a kill drains them by taking it
 
 
 def senders_shared() -> None:
     """Keep a kill from being called drained until this transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [SENDERS])
+    statements.run("SELECT pg_advisory_xact_lock_shared(%s)", [SENDERS])
 
 
 def senders_exclusive(*, timeout: timedelta) -> None:
@@ -50,12 +52,31 @@ def signal_key(key: str) -> None:
 
     Whatever leaves the process afterwards is preceded by a flush (orders/intake.py).
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('synchronous_commit', 'off', true),"
-            " pg_advisory_xact_lock(hashtextextended(%s, 0))",
-            [key],
-        )
+    statements.run(
+        "SELECT set_config('synchronous_commit', 'off', true),"
+        " pg_advisory_xact_lock(hashtextextended(%s, 0))",
+        [key],
+    )
+
+
+def orders_and_positions(account: str, client_order_ids: Sequence[str]) -> None:
+    """Lock the orders of these ids, and when all of them are locked, their positions."""
+    statements.run(_ORDERS_AND_POSITIONS, [account, list(client_order_ids)])
+
+
+#: The sort below is what waits for every order before the first position is locked.
+_ORDERS_AND_POSITIONS = """
+WITH locked AS MATERIALIZED (
+    SELECT o.connection_id, o.strategy, o.instrument_id
+    FROM orders_order o JOIN brokers_brokerconnection c ON c.id = o.connection_id
+    WHERE c.name = %s AND o.client_order_id = ANY(%s)
+    ORDER BY o.id FOR UPDATE OF o)
+SELECT 1 FROM portfolio_position p
+JOIN (SELECT DISTINCT connection_id, strategy, instrument_id FROM locked) AS l
+  ON p.connection_id = l.connection_id AND p.strategy = l.strategy
+ AND p.instrument_id = l.instrument_id
+ORDER BY p.id FOR UPDATE OF p
+"""
 
 
 def rows(queryset: "models.QuerySet[Any]") -> list[int]:

@@ -6,8 +6,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import F, OuterRef, Subquery
-
 from brokers import calendars
 from brokers.contract import (
     BrokerUnavailable,
@@ -18,8 +16,8 @@ from brokers.contract import (
     TimeInForce,
     VenueStatus,
 )
-from brokers.models import BrokerConnection, Instrument
-from brokers.paper import matching
+from brokers.models import Instrument
+from brokers.paper import matching, reading, writing
 from brokers.paper.ledger import ALIAS
 from brokers.paper.matching import ZERO, Book, Execution, Outcome, Working, commission
 from brokers.paper.models import PaperHolding, PaperOrder, PaperReport
@@ -27,20 +25,6 @@ from brokers.paper.rules import AT_ONCE, InvalidTerms, Terms, bad_prices, refusa
 
 INSTANT = timedelta(microseconds=1)
 REASON_LENGTH = 200
-STATE = (
-    "status",
-    "reason",
-    "quantity",
-    "limit_price",
-    "stop_price",
-    "filled_quantity",
-    "quote_number",
-    "triggered",
-    "rested",
-    "queue_ahead",
-    "updated_at",
-)
-HOLDING = ("quantity", "cash", "fees", "quote_number", "bid_taken", "ask_taken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,27 +96,21 @@ class Desk:
 
     def __init__(self, account: str, symbols: Collection[str], *, now: datetime) -> None:
         """Open an account's desk; `now` is the wall's time, which a replayed account ignores."""
-        lines = PaperReport.objects.using(ALIAS).filter(account=OuterRef("name"))
-        latest = Subquery(lines.order_by("-id").values("at")[:1])
-        named = BrokerConnection.objects.using(ALIAS).annotate(
-            latest_at=latest, clock=F("marketclock__now")
-        )
-        connection = named.filter(name=account).first()
-        if connection is None:
+        opened = reading.account(account, symbols)
+        if opened is None:
             raise BrokerUnavailable(f"there is no account {account}")
-        self.terms = terms_of(account, connection.settings)
-        self.connection = connection
-        self.markets = markets(symbols)
+        self.connection = opened.connection
+        self.terms = terms_of(account, opened.settings)
+        self.markets = {i.symbol: _market(i) for i in opened.instruments}
         self.lines: list[PaperReport] = []
-        self.now: datetime = connection.clock or now
-        held = PaperHolding.objects.using(ALIAS).filter(account=account, symbol__in=symbols)
-        self._holdings = {holding.symbol: holding for holding in held}
+        self.now: datetime = opened.clock or now
+        self._holdings = opened.holdings
         self._books = {s: self._left(s, market) for s, market in self.markets.items()}
         self._told: list[tuple[PaperOrder, dict[str, Any]]] = []
         self._worked: dict[int, PaperOrder] = {}
         self._at = self.now
-        if connection.latest_at is not None:
-            self._at = max(self.now, connection.latest_at + INSTANT)
+        if opened.latest_at is not None:
+            self._at = max(self.now, opened.latest_at + INSTANT)
 
     def receive(self, request: OrderRequest, *, refuse: bool = False) -> PaperOrder:
         """Take an order and fill what the quote allows, or refuse it; both are recorded."""
@@ -224,19 +202,9 @@ class Desk:
         """Write the orders, then their lines, whose ids follow the order of dealing."""
         told = {id(order): order for order, _ in self._told}
         orders = list((self._worked | told).values())
-        held = [order for order in orders if order.pk is not None]
-        PaperOrder.objects.using(ALIAS).bulk_update(held, STATE)
-        PaperOrder.objects.using(ALIAS).bulk_create(o for o in orders if o.pk is None)
-        self.lines = PaperReport.objects.using(ALIAS).bulk_create(
-            PaperReport(order=order, **line) for order, line in self._told
-        )
-        traded = {line.order.symbol for line in self.lines if line.quantity is not None}
-        PaperHolding.objects.using(ALIAS).bulk_create(
-            (self._holdings[symbol] for symbol in sorted(traded)),
-            update_conflicts=True,
-            unique_fields=["account", "symbol"],
-            update_fields=HOLDING,
-        )
+        traded = {order.symbol for order, line in self._told if line.get("quantity") is not None}
+        self.lines = [PaperReport(order=order, **line) for order, line in self._told]
+        writing.write(orders, self.lines, [self._holdings[symbol] for symbol in sorted(traded)])
 
     def _execute(self, order: PaperOrder, market: Market, done: Execution) -> None:
         """Book an execution in the order, the holding and what is left of the quote."""

@@ -25,6 +25,7 @@ from brokers.contract import (
     VenueStatus,
 )
 from brokers.paper.models import PaperOrder, PaperReport
+from execution_site import statements
 
 ALIAS = "paper"
 WORKING = frozenset({VenueStatus.ACCEPTED.value, VenueStatus.PARTIALLY_FILLED.value})
@@ -50,12 +51,10 @@ def serialised(account: str) -> Iterator[None]:
     try:
         connections[ALIAS].close_if_unusable_or_obsolete()
         with transaction.atomic(using=ALIAS, durable=True):
-            with connections[ALIAS].cursor() as cursor:
-                cursor.execute(_OPEN, [account])
+            statements.run(_OPEN, [account], using=ALIAS)
             yield
             committing = True
-        with connections[ALIAS].cursor() as cursor:
-            cursor.execute("SELECT pg_logical_emit_message(false, 'flush', '', true)")
+        statements.flush(using=ALIAS)
     except (DatabaseError, InterfaceError) as e:
         if committing:
             raise OutcomeUnknown(f"the paper venue's commit was not answered: {e}") from e
