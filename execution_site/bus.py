@@ -5,6 +5,8 @@ a dead Redis costs its callers next to nothing.
 """
 
 import logging
+import os
+import threading
 import time
 
 import redis
@@ -62,3 +64,28 @@ def publish(channel: str, message: str) -> bool:
         logger.warning("bell %s not rung: %s", channel, e)
         return False
     return True
+
+
+class Ringer:
+    """Rings one bell from a thread of its own: many calls while it rings become one."""
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+        self._wanted = threading.Event()
+        self._process = 0  # whose thread rings; a forked one starts its own
+        self._starting = threading.Lock()
+
+    def ring(self) -> None:
+        """Have the bell rung soon."""
+        if self._process != os.getpid():
+            with self._starting:
+                if self._process != os.getpid():
+                    threading.Thread(target=self._ring, name="ringer", daemon=True).start()
+                    self._process = os.getpid()
+        self._wanted.set()
+
+    def _ring(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            publish(self._channel, "1")

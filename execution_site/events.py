@@ -11,7 +11,6 @@ import hmac
 import json
 from collections.abc import Iterable
 from datetime import datetime
-from functools import partial
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -104,9 +103,12 @@ def columns(rows: Iterable[EventRow]) -> dict[str, str]:
     return {"events": f"[{','.join(written)}]"}
 
 
+_sealer = bus.Ringer(bus.SEALER)
+
+
 def wake_sealer() -> None:
     """Tell the sealer, after the commit, that there is something to seal. It may fail."""
-    transaction.on_commit(partial(bus.publish, bus.SEALER, "1"), robust=True)
+    transaction.on_commit(_sealer.ring, robust=True)
 
 
 def record_event(type: EventType, data: dict[str, Any], *, account: str = "", at: datetime) -> None:
