@@ -71,6 +71,14 @@ class Liquidity(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+class FillKind(StrEnum):
+    """FIX 150: a trade (F), its cancellation by the venue (H), or its correction (G)."""
+
+    NEW = "NEW"
+    BUST = "BUST"
+    CORRECTION = "CORRECTION"
+
+
 class BrokerError(Exception):
     """Anything an adapter may raise."""
 
@@ -148,6 +156,10 @@ class FillReport:
 
     `commission` is positive when it cost us, in `commission_currency`. `flags` says what a reader
     of the fill should know (`unknown_size`: the venue quoted no size to fill against).
+
+    A BUST or CORRECTION names the trade it amends; of several the highest `revision` (from 1)
+    counts, in whatever order they come, also before their trade. A correction's quantity, price
+    and commission replace the trade's.
     """
 
     client_order_id: str
@@ -162,6 +174,8 @@ class FillReport:
     liquidity: Liquidity
     traded_at: datetime
     flags: tuple[str, ...] = ()
+    kind: FillKind = FillKind.NEW
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

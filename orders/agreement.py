@@ -15,7 +15,7 @@ from django.db.models import Q, QuerySet, Sum
 
 from brokers.models import Broker, BrokerConnection, PaperHolding, PaperReport
 from execution_site.events import Event, EventType
-from orders.models import Fill, Order
+from orders.models import Fill, FillAmendment, Order
 from portfolio.models import Position
 
 PLACES = 10**10
@@ -64,29 +64,43 @@ def differences(accounts: list[str] | None = None) -> Iterator[str]:
 
 
 def _orders(connection: BrokerConnection) -> Iterator[str]:
-    """Compare each order's totals with the sums of its fills."""
-    orders = Order.objects.filter(connection=connection).annotate(
-        sum_quantity=Sum("fills__quantity"), sum_commission=Sum("fills__commission")
-    )
-    for order in orders.iterator():
+    """Compare each order's totals with the sums of its fills, as they are amended."""
+    quantities: defaultdict[int, Decimal] = defaultdict(Decimal)
+    commissions: defaultdict[int, Decimal] = defaultdict(Decimal)
+    for fill, quantity, _, commission in _effective(connection):
+        quantities[fill.order_id] += quantity
+        commissions[fill.order_id] += commission
+    for order in Order.objects.filter(connection=connection).iterator():
         for name, stored, summed in (
-            ("filled_quantity", order.filled_quantity, order.sum_quantity),
-            ("commission", order.commission, order.sum_commission),
+            ("filled_quantity", order.filled_quantity, quantities[order.pk]),
+            ("commission", order.commission, commissions[order.pk]),
         ):
-            if stored != (summed or 0):
-                yield f"order {order.pk}: {name} is {stored}, its fills sum to {summed or 0}"
+            if stored != summed:
+                yield f"order {order.pk}: {name} is {stored}, its fills sum to {summed}"
+
+
+def _effective(connection: BrokerConnection) -> Iterator[tuple[Fill, Decimal, Decimal, Decimal]]:
+    """Yield each fill with quantity, price and commission as they count, in the venue's order."""
+    amended = {
+        (row.instrument_id, row.venue_trade_id, row.side): row
+        for row in FillAmendment.objects.filter(connection=connection).order_by("revision")
+    }
+    fills = Fill.objects.filter(connection=connection).select_related("instrument")
+    for fill in fills.order_by("traded_at", "venue_trade_id").iterator():
+        counts = amended.get((fill.instrument_id, fill.venue_trade_id, fill.side), fill)
+        if getattr(counts, "kind", "NEW") != "BUST":
+            yield fill, counts.quantity, counts.price, counts.commission
 
 
 def _positions(connection: BrokerConnection) -> Iterator[str]:
     """Compare each position with the fold of its fills."""
     folded: defaultdict[tuple[str, int], Folded] = defaultdict(Folded)
-    fills = Fill.objects.filter(connection=connection).select_related("instrument")
-    for fill in fills.order_by("traded_at", "venue_trade_id").iterator():
+    for fill, quantity, price, commission in _effective(connection):
         sign = 1 if fill.side == "BUY" else -1
         folded[fill.strategy, fill.instrument_id].add(
-            sign * Fraction(fill.quantity),
-            Fraction(fill.price),
-            Fraction(fill.commission),
+            sign * Fraction(quantity),
+            Fraction(price),
+            Fraction(commission),
             Fraction(fill.instrument.multiplier),
         )
     stored = {(p.strategy, p.instrument_id): p for p in connection.position_set.all()}

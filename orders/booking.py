@@ -1,12 +1,12 @@
 """What a venue's report does to an order and its position: pure, in the venue's order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from brokers.contract import OrderReport, Side, VenueStatus
+from brokers.contract import FillKind, OrderReport, Side, VenueStatus
 from orders.lifecycle import OPEN, OrderStatus, heard
 from portfolio.holding import Holding, apply_fill
 
@@ -26,6 +26,23 @@ class Execution:
 
     key: FoldKey
     side: Side
+    quantity: Decimal
+    price: Decimal
+    commission: Decimal
+
+
+class Trade(NamedTuple):
+    """What names a trade within one instrument of one connection."""
+
+    venue_trade_id: str
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """What became of a trade: nothing of it (BUST), or other terms (CORRECTION)."""
+
+    kind: str
     quantity: Decimal
     price: Decimal
     commission: Decimal
@@ -58,6 +75,21 @@ def fold(start: Folded, executions: Iterable[Execution], *, multiplier: Decimal)
         else:
             folded = Folded(held, one.key, one.key, held)
     return folded
+
+
+def effective(
+    executions: Iterable[Execution], amendments: Mapping[Trade, Amendment]
+) -> list[Execution]:
+    """Return the executions as they now count; busted ones are left out."""
+    counting = []
+    for one in executions:
+        amended = amendments.get(Trade(one.key.venue_trade_id, one.side))
+        if amended is None:
+            counting.append(one)
+        elif amended.kind != FillKind.BUST:
+            terms = (amended.quantity, amended.price, amended.commission)
+            counting.append(Execution(one.key, one.side, *terms))
+    return counting
 
 
 def refold_from(folded: Folded, new: Sequence[Execution]) -> FoldKey | bool | None:

@@ -13,22 +13,13 @@ from typing import Any
 
 from django.db import transaction
 
-from brokers.contract import OrderReport, Side
+from brokers.contract import OrderReport
 from execution_site.events import EventType, record_event
-from orders import hints, reading, replacing, writing
-from orders.booking import (
-    Execution,
-    Folded,
-    FoldKey,
-    fold,
-    is_open,
-    owes_fills,
-    refold_from,
-    status_after,
-)
+from orders import folding, hints, reading, replacing, writing
+from orders.booking import FoldKey, is_open, owes_fills, status_after
 from orders.lifecycle import OrderStatus, PendingAction
-from orders.models import Fill, Order
-from portfolio.holding import Holding, quantize
+from orders.models import Fill, FillAmendment, Order
+from portfolio.holding import quantize
 from portfolio.models import Position
 from risk import locks
 
@@ -46,10 +37,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """One report, with the trades of its instrument that are booked, and ids for new fills."""
+    """One report, with the trades of its instrument that are booked, and ids for new rows.
+
+    `amended`: some of the trades that are told of together have been busted or corrected.
+    """
 
     report: OrderReport
     known: set[tuple[str, str]]
+    amended: bool
     fill_ids: Iterator[int]
     answer: Answer | None
 
@@ -92,7 +87,8 @@ def book_in_transaction(
             continue
         order = booked_into.order
         position = positions[order.strategy, order.instrument_id]
-        news = News(report, known[order.instrument_id], fill_ids, answer)
+        amended = booked_into.amended
+        news = News(report, known[order.instrument_id], amended, fill_ids, answer)
         _apply(order, position, news, now=now)
 
 
@@ -101,28 +97,39 @@ def _apply(order: Order, position: Position, news: News, *, now: datetime) -> No
     report = news.report
     before, was_named = _state(order), order.venue_order_id
     replacing.take_terms(order, report)
-    fills = _new_fills(order, news, now=now)
-    realized_before = position.realized_pnl
-    _total(order, fills)
+    fills, amendments = _new_fills(order, news, now=now), _new_amendments(order, news, now=now)
+    realized_before, commission_before = position.realized_pnl, position.commission
+    amends = bool(amendments) or news.amended
+    if amends and (fills or amendments):
+        folding.refold(position, order, fills, amendments, now=now)
+    elif fills:
+        order.add(fills)
+        folding.fold_into(position, order, fills, now=now)
+    for fill in fills:
+        order.filled_at = max(order.filled_at or fill.traded_at, fill.traded_at)
     _advance(order, report, now=now)
     replacing.settle(order, now=now)
-    if not fills and _state(order) == before and news.answer is None:
+    if not (fills or amendments) and _state(order) == before and news.answer is None:
         return
     order.updated_at = now
-    if fills:
-        _fold_into(position, order, fills, now=now)
     writing.write(
-        order,
-        position,
-        fills,
-        realized_before=realized_before,
-        answer=news.answer,
-        newly_named=order.venue_order_id != was_named,
+        writing.Booked(
+            order=order,
+            position=position,
+            fills=fills,
+            amendments=amendments,
+            realized=position.realized_pnl - realized_before,
+            commission=position.commission - commission_before,
+            newly_named=order.venue_order_id != was_named,
+            answer=news.answer,
+        ),
         now=now,
     )
     news.known.update((fill.venue_trade_id, fill.side) for fill in fills)
-    if order.filled_quantity > order.quantity:
-        _report_overfill(order, now=now)
+    if order.traded_quantity > order.quantity:
+        _report_problem(order, "overfill", now=now)
+    for amendment in amendments:
+        _report_problem(order, f"{amendment.kind.lower()} {amendment.venue_trade_id}", now=now)
     if order.pending_action == PendingAction.CANCEL and is_open(order.status):
         account, order_id = order.connection.name, order.pk
         transaction.on_commit(lambda: hints.cancel(order_id, account), robust=True)
@@ -142,7 +149,8 @@ def _state(order: Order) -> tuple[Any, ...]:
 def _new_fills(order: Order, news: News, *, now: datetime) -> list[Fill]:
     """Return the executions of a report that are not booked yet, in the venue's order."""
     late = not is_open(order.status)
-    fresh = [f for f in news.report.fills if (f.venue_trade_id, f.side.value) not in news.known]
+    trades = {(f.venue_trade_id, f.side.value): f for f in news.report.fills if f.kind == "NEW"}
+    fresh = [f for trade, f in trades.items() if trade not in news.known]
     fresh.sort(key=lambda f: FoldKey(f.traded_at, f.venue_trade_id))
     return [
         Fill(
@@ -168,24 +176,51 @@ def _new_fills(order: Order, news: News, *, now: datetime) -> list[Fill]:
     ]
 
 
-def _total(order: Order, fills: Sequence[Fill]) -> None:
-    for fill in fills:
-        order.filled_quantity += fill.quantity
-        order.filled_cost = quantize(order.filled_cost + fill.quantity * fill.price)
-        order.commission += fill.commission
-        order.filled_at = max(order.filled_at or fill.traded_at, fill.traded_at)
+def _new_amendments(order: Order, news: News, *, now: datetime) -> list[FillAmendment]:
+    """Return the busts and corrections of a report that are not booked yet."""
+    told = {
+        (f.venue_trade_id, f.side.value, f.revision): f
+        for f in news.report.fills
+        if f.kind != "NEW"
+    }
+    if not told:
+        return []
+    booked = FillAmendment.objects.filter(
+        connection=order.connection_id,
+        instrument=order.instrument_id,
+        venue_trade_id__in=[trade for trade, _, _ in told],
+    )
+    known = set(booked.values_list("venue_trade_id", "side", "revision"))
+    return [
+        FillAmendment(
+            pk=next(news.fill_ids),
+            connection_id=order.connection_id,
+            instrument_id=order.instrument_id,
+            venue_trade_id=f.venue_trade_id,
+            side=f.side.value,
+            kind=f.kind.value,
+            revision=f.revision,
+            quantity=f.quantity,
+            price=f.price,
+            commission=quantize(f.commission),
+            reported_at=news.report.reported_at,
+            received_at=now,
+        )
+        for key, f in told.items()
+        if key not in known
+    ]
 
 
 def _advance(order: Order, report: OrderReport, *, now: datetime) -> None:
     """Move the order to where the report leads, and settle what we still want to know of it."""
     was = OrderStatus(order.status)
     order.status = status_after(
-        was, said=report.status, quantity=order.quantity, filled=order.filled_quantity
+        was, said=report.status, quantity=order.quantity, filled=order.traded_quantity
     ).value
     order.venue_order_id = report.venue_order_id or order.venue_order_id
     order.submitted_at = order.submitted_at or order.claimed_at
     order.not_found_count, order.not_found_since = 0, None
-    order.poll_due_at = now if owes_fills(report, filled=order.filled_quantity) else None
+    order.poll_due_at = now if owes_fills(report, filled=order.traded_quantity) else None
     if was is OrderStatus.FAILED and order.status == OrderStatus.ACCEPTED:
         logger.error("order %s was proved absent and is acknowledged: cancelling", order.pk)
         order.pending_action, order.cancel_due_at = PendingAction.CANCEL.value, now
@@ -195,63 +230,6 @@ def _advance(order: Order, report: OrderReport, *, now: datetime) -> None:
         if order.pending_action == PendingAction.CANCEL:
             order.pending_action = PendingAction.NONE.value
         order.cancel_due_at = order.due_at = None
-
-
-def _fold_into(position: Position, order: Order, fills: Sequence[Fill], *, now: datetime) -> None:
-    """Fold new fills into a locked position; one that is older than the newest refolds it."""
-    multiplier = order.instrument.multiplier
-    folded = _folded(position)
-    new = [_execution(fill) for fill in fills]
-    after = refold_from(folded, new)
-    if after is False:
-        result = fold(folded, new, multiplier=multiplier)
-    else:
-        start = Folded() if after is None else _flat_start(folded)
-        booked = Fill.objects.filter(
-            connection_id=position.connection_id,
-            strategy=position.strategy,
-            instrument_id=position.instrument_id,
-        )
-        if isinstance(after, FoldKey):
-            booked = booked.filter(traded_at__gte=after.traded_at)
-        every = sorted([*map(_execution, booked), *new], key=lambda one: one.key)
-        newer = [one for one in every if start.newest is None or one.key > start.newest]
-        result = fold(start, newer, multiplier=multiplier)
-    _unfold(position, result, now=now)
-
-
-def _folded(position: Position) -> Folded:
-    newest = flat = None
-    if position.folded_at is not None:
-        newest = FoldKey(position.folded_at, position.folded_trade_id)
-    if position.flat_at is not None:
-        flat = FoldKey(position.flat_at, position.flat_trade_id)
-    flat_held = Holding(
-        realized_pnl=position.flat_realized_pnl, commission=position.flat_commission
-    )
-    return Folded(position.holding, newest, flat, flat_held)
-
-
-def _flat_start(folded: Folded) -> Folded:
-    return Folded(folded.flat_held, folded.flat, folded.flat, folded.flat_held)
-
-
-def _unfold(position: Position, folded: Folded, *, now: datetime) -> None:
-    held = folded.held
-    position.quantity, position.cost = held.quantity, held.cost
-    position.realized_pnl, position.commission = held.realized_pnl, held.commission
-    if folded.newest is not None:
-        position.folded_at, position.folded_trade_id = folded.newest
-    if folded.flat is not None:
-        position.flat_at, position.flat_trade_id = folded.flat
-        position.flat_realized_pnl = folded.flat_held.realized_pnl
-        position.flat_commission = folded.flat_held.commission
-    position.updated_at = now
-
-
-def _execution(fill: Fill) -> Execution:
-    key = FoldKey(fill.traded_at, fill.venue_trade_id)
-    return Execution(key, Side(fill.side), fill.quantity, fill.price, fill.commission)
 
 
 def _new_position(order: Order, *, now: datetime) -> Position:
@@ -276,8 +254,8 @@ def _report_unknown(account: str, report: OrderReport, *, now: datetime) -> None
     record_event(EventType.RECONCILIATION, data, account=account, at=now)
 
 
-def _report_overfill(order: Order, *, now: datetime) -> None:
-    logger.error("order %s is filled beyond its quantity", order.pk)
+def _report_problem(order: Order, problem: str, *, now: datetime) -> None:
+    logger.error("order %s: %s", order.pk, problem)
     account = order.connection.name
-    data = {"account": account, "problem": "overfill", "order": order.pk}
+    data = {"account": account, "problem": problem, "order": order.pk}
     record_event(EventType.RECONCILIATION, data, account=account, at=now)

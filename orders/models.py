@@ -1,5 +1,6 @@
 """What we want: signals, their orders, each attempt to send one, and what was filled."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -10,6 +11,8 @@ from django.db.models import F, Q
 
 from brokers.contract import Liquidity, OrderType, Side, TimeInForce
 from brokers.models import BrokerConnection, Instrument
+from orders.amendments import FillAmendment
+from orders.booking import Execution
 from orders.clients import ApiClient, ApiKey
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
 from orders.replacements import Replacement
@@ -20,6 +23,7 @@ __all__ = [
     "ApiClient",
     "ApiKey",
     "Fill",
+    "FillAmendment",
     "Order",
     "Replacement",
     "Signal",
@@ -112,7 +116,9 @@ class Order(models.Model):
 
     `filled_cost` is the sum of quantity x price of its fills. `mid_at_grant` is the mid when it
     was granted, against which slippage is measured. Not sent by `send_before`, it expires unsent.
-    `terms_at` is the venue's time of the report that quantity and prices were last taken from.
+    Busts and corrections have changed its filled quantity by `amended_quantity` (negative for a
+    bust): what was traded decides its status, what is left of it its position. `terms_at` is the
+    venue's time of the report that quantity and prices were last taken from.
     """
 
     signal = models.OneToOneField(Signal, on_delete=models.PROTECT, null=True)
@@ -135,6 +141,7 @@ class Order(models.Model):
     filled_quantity = models.DecimalField(default=0, **MONEY)
     filled_cost = models.DecimalField(default=0, max_digits=38, decimal_places=10)
     commission = models.DecimalField(default=0, max_digits=38, decimal_places=10)
+    amended_quantity = models.DecimalField(default=0, **MONEY)
     status = models.CharField(max_length=24, choices=_choices(OrderStatus))
     pending_action = models.CharField(
         max_length=8, choices=_choices(PendingAction), default=PendingAction.NONE
@@ -170,7 +177,8 @@ class Order(models.Model):
             ),
             models.CheckConstraint(
                 name="order_filled_when_filled",
-                condition=~Q(status="FILLED") | Q(filled_quantity__gte=F("quantity")),
+                condition=~Q(status="FILLED")
+                | Q(filled_quantity__gte=F("quantity") + F("amended_quantity")),
             ),
             models.CheckConstraint(
                 name="limit_order_has_limit_price",
@@ -219,6 +227,28 @@ class Order(models.Model):
         if OrderStatus(self.status) not in OPEN:
             return Decimal(0)
         return max(self.quantity - self.filled_quantity, Decimal(0))
+
+    @property
+    def traded_quantity(self) -> Decimal:
+        """Return what its venue has filled, busted trades included."""
+        return self.filled_quantity - self.amended_quantity
+
+    def add(self, fills: "Sequence[Fill]") -> None:
+        """Add new fills to its totals."""
+        for fill in fills:
+            self.filled_quantity += fill.quantity
+            self.filled_cost = quantize(self.filled_cost + fill.quantity * fill.price)
+            self.commission += fill.commission
+
+    def total(self, traded: Sequence[Execution], counting: Sequence[Execution]) -> None:
+        """Sum its fills: `traded` as the venue dealt them, `counting` as they are amended."""
+        zero = Decimal(0)
+        self.filled_quantity = sum((one.quantity for one in counting), zero)
+        self.amended_quantity = self.filled_quantity - sum((one.quantity for one in traded), zero)
+        self.filled_cost = zero
+        for one in counting:
+            self.filled_cost = quantize(self.filled_cost + one.quantity * one.price)
+        self.commission = sum((one.commission for one in counting), zero)
 
     @property
     def average_price(self) -> Decimal | None:

@@ -42,11 +42,15 @@ class Switches:
 
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """An order to book into, its position, and which of the reported trades are booked."""
+    """An order to book into, its position, and which of the reported trades are booked.
+
+    `amended`: some of them have been busted or corrected.
+    """
 
     order: Order
     position: Position | None
     known: frozenset[tuple[str, str]]
+    amended: bool
 
 
 def with_switches(order_id: int) -> tuple[Order, Switches]:
@@ -96,11 +100,12 @@ def to_book(
         position = _instance(Position, _POSITION, values)
         if position.pk is not None:
             position = positions.setdefault(position.pk, position)
-        known, fill_ids = values
+        known, amended, fill_ids = values
         booked[order.client_order_id] = Booked(
             order,
             None if position.pk is None else position,
             frozenset((trade, side) for trade, _, side in (k.rpartition(" ") for k in known or ())),
+            amended,
         )
     return booked, iter(fill_ids)
 
@@ -155,6 +160,9 @@ SELECT {_ORDER_COLUMNS}, {_select("q", Quote, _QUOTE)}, {_select("p", Position, 
        ARRAY(SELECT f.venue_trade_id || ' ' || f.side FROM orders_fill f
              WHERE f.connection_id = o.connection_id AND f.instrument_id = o.instrument_id
                AND f.venue_trade_id = ANY(%(trades)s)),
+       EXISTS (SELECT 1 FROM orders_fillamendment a
+               WHERE a.connection_id = o.connection_id AND a.instrument_id = o.instrument_id
+                 AND a.venue_trade_id = ANY(%(trades)s)),
        ARRAY(SELECT nextval('orders_fill_id_seq')
              FROM generate_series(1, cardinality(%(trades)s::text[])))
 FROM orders_order o

@@ -1,6 +1,7 @@
 """The one statement that books fills: fills, order totals and status, position, answer, events."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -8,54 +9,62 @@ from typing import Any
 from brokers.instruments import decimal_text
 from execution_site import events, statements
 from execution_site.events import EventRow, EventType, event_row
-from orders.models import Fill, Order
+from orders.models import Fill, FillAmendment, Order
 from orders.payloads import fill_json, order_json
 from portfolio.models import Position
 from portfolio.payloads import position_json
 
 
-def write(
-    order: Order,
-    position: Position,
-    fills: Sequence[Fill],
-    *,
-    realized_before: Decimal,
-    answer: Any,
-    newly_named: bool,
-    now: datetime,
-) -> None:
-    """Write an order's new state with its fills; `answer` closes the attempt that brought it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booked:
+    """What one report changed, to be written together.
 
-    `newly_named` says that the venue's name for the order has just been learnt.
+    `realized` and `commission` are what it changed in the position; `answer` closes the attempt
+    that brought it; `newly_named`: the venue's name for the order has just been learnt.
     """
-    params: dict[str, Any] = _order_params(order)
+
+    order: Order
+    position: Position
+    fills: Sequence[Fill]
+    amendments: Sequence[FillAmendment]
+    realized: Decimal
+    commission: Decimal
+    newly_named: bool
+    answer: Any
+
+    @property
+    def trades(self) -> bool:
+        """Tell whether it changed the position."""
+        return bool(self.fills or self.amendments)
+
+
+def write(booked: Booked, *, now: datetime) -> None:
+    """Write it in one statement."""
+    params: dict[str, Any] = _order_params(booked.order)
     clauses = [_ORDER]
-    if fills:
-        clauses += [_FILLS, _POSITION]
-        params |= _position_params(position) | {"fills": statements.rows_json(fills)}
-    if newly_named:
+    if booked.trades:
+        clauses.append(_POSITION)
+        params |= _position_params(booked.position)
+    for clause, rows in ((_FILLS, booked.fills), (_AMENDMENTS, booked.amendments)):
+        if rows:
+            clauses.append(clause)
+            params[clause.split("_rows", 1)[0]] = statements.rows_json(rows)
+    if booked.newly_named:
         clauses.append(_VENUE_ORDER)
-    if answer is not None:
+    if booked.answer is not None:
         clauses.append(_ATTEMPT)
         params |= {
-            "attempt_id": answer.attempt_id,
-            "outcome": answer.outcome,
-            "detail": answer.detail[:200],
+            "attempt_id": booked.answer.attempt_id,
+            "outcome": booked.answer.outcome,
+            "detail": booked.answer.detail[:200],
         }
-    written = _events(order, position, fills, realized_before=realized_before, now=now)
-    params |= events.columns(written)
+    params |= events.columns(_events(booked, now=now))
     statements.run(f"WITH {', '.join(clauses)} {events.INSERT_EVENTS}", params)
     events.wake_sealer()
 
 
-def _events(
-    order: Order,
-    position: Position,
-    fills: Sequence[Fill],
-    *,
-    realized_before: Decimal,
-    now: datetime,
-) -> list[EventRow]:
+def _events(booked: Booked, *, now: datetime) -> list[EventRow]:
+    order, position = booked.order, booked.position
     account, symbol = order.connection.name, order.instrument.symbol
     rows = [
         event_row(
@@ -64,11 +73,11 @@ def _events(
             account=account,
             at=now,
         )
-        for f in fills
+        for f in booked.fills
     ]
     shown = order_json(order, account=account, symbol=symbol)
     rows.append(event_row(EventType.ORDER, shown, account=account, at=now))
-    if not fills:
+    if not booked.trades:
         return rows
     quote = getattr(order.instrument, "quote", None)
     held = position_json(
@@ -88,8 +97,8 @@ def _events(
         "strategy": position.strategy,
         "symbol": symbol,
         "currency": order.instrument.currency,
-        "realized_pnl": decimal_text(position.realized_pnl - realized_before),
-        "commission": decimal_text(sum((f.commission for f in fills), Decimal(0))),
+        "realized_pnl": decimal_text(booked.realized),
+        "commission": decimal_text(booked.commission),
     }
     rows.append(event_row(EventType.POSITION, held, account=account, at=now))
     rows.append(event_row(EventType.PNL, pnl, account=account, at=now))
@@ -108,6 +117,7 @@ _ORDER_COLUMNS = (
     "filled_quantity",
     "filled_cost",
     "commission",
+    "amended_quantity",
     "filled_at",
     "submitted_at",
     "due_at",
@@ -144,11 +154,16 @@ _ATTEMPT = """answered AS (
     SET outcome = %(outcome)s, detail = %(detail)s, answered_at = clock_timestamp()
     WHERE id = %(attempt_id)s)"""
 
-_FILL_COLUMNS = statements.columns(Fill)
-_FILLS = f"""booked_fills AS (
-    INSERT INTO orders_fill ({_FILL_COLUMNS})
-    SELECT {_FILL_COLUMNS} FROM jsonb_populate_recordset(NULL::orders_fill, %(fills)s))"""  # noqa: S608 our own names
 
+def _rows(name: str, model: type[Fill | FillAmendment]) -> str:
+    """Return the clause that inserts the rows given as JSON in the parameter `name`."""
+    table, columns = model._meta.db_table, statements.columns(model)
+    rows = f"jsonb_populate_recordset(NULL::{table}, %({name})s)"
+    return f"{name}_rows AS (INSERT INTO {table} ({columns}) SELECT {columns} FROM {rows})"  # noqa: S608 our own names
+
+
+_FILLS = _rows("fills", Fill)
+_AMENDMENTS = _rows("amendments", FillAmendment)
 _VENUE_ORDER = """named AS (
     INSERT INTO orders_venueorder
         (order_id, connection_id, venue_order_id, client_order_id, role, active)
