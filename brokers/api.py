@@ -2,17 +2,19 @@
 
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from brokers.instruments import decimal_text, optional_text
-from brokers.models import Instrument, Quote
+from brokers.models import Bar, Instrument, Quote
 from brokers.quotes import quote_json
 from execution_site.http import ApiRequest
-from execution_site.listing import answer_list
+from execution_site.listing import answer_list, parameters, parse_day
+
+PRICES = ("open", "high", "low", "close")
 
 
 class InstrumentList(APIView):
@@ -61,3 +63,21 @@ def describe(instrument: Instrument) -> dict[str, Any]:
         "pip_size": optional_text(instrument.pip_size),
         "is_tradable": instrument.is_tradable,
     }
+
+
+class BarList(APIView):
+    """Minute bars of one symbol."""
+
+    @extend_schema(operation_id="list_bars", responses={200: dict, 400: dict, 404: dict})
+    def get(self, request: ApiRequest, symbol: str) -> Response:
+        """Return a day (UTC; the latest without `day`) in bars, oldest first, in columns."""
+        day = parse_day(parameters(request, {"day"}).get("day"))
+        instrument = get_object_or_404(Instrument, symbol=symbol)
+        bars = Bar.objects.filter(instrument=instrument)
+        if day is None:
+            latest = bars.aggregate(latest=Max("at"))["latest"]
+            day = None if latest is None else latest.date()
+        found = list(bars.filter(at__date=day).order_by("at"))
+        columns = {n: [decimal_text(getattr(bar, n)) for bar in found] for n in PRICES}
+        at = [bar.at.strftime("%Y-%m-%dT%H:%M:%SZ") for bar in found]
+        return Response({"symbol": symbol, "day": day, "at": at} | columns)

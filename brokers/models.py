@@ -8,10 +8,12 @@ from django.db import models
 from django.db.models import F, Q
 
 from brokers import calendars, credentials
+from brokers.bars import Bar
 from brokers.instruments import InstrumentKind
 from brokers.paper.models import PaperHolding, PaperOrder, PaperReport
 
 __all__ = [
+    "Bar",
     "BrokerConnection",
     "Instrument",
     "MarketClock",

@@ -1,7 +1,7 @@
 """Lists: newest first, by cursor, filtered by named parameters and no others."""
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Container, Mapping
+from datetime import date, datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -37,10 +37,7 @@ def answer_list(
 
     :raises Problem: a parameter that is not known, or a time that is none
     """
-    unknown = [name for name in request.query_params if name not in {*filters, *also, *PAGING}]
-    if unknown:
-        errors = [_error(name, "unknown_parameter", "no such parameter") for name in unknown]
-        raise Problem(400, "invalid", "Unknown parameters.", errors)
+    _refuse_unknown(request, {*filters, *also, *PAGING})
     for name, lookup in filters.items():
         if (value := request.query_params.get(name)) is not None:
             queryset = queryset.filter(**{lookup: _value(name, lookup, value)})
@@ -66,3 +63,31 @@ def _value(name: str, lookup: str, value: str) -> Any:
 
 def _error(name: str, code: str, detail: str) -> dict[str, str]:
     return {"field": name, "code": code, "detail": detail}
+
+
+def parameters(request: Request, known: set[str]) -> dict[str, str]:
+    """Return the query's parameters that say something.
+
+    :raises Problem: one is not known
+    """
+    _refuse_unknown(request, known)
+    return {name: str(value) for name, value in request.query_params.items() if value}
+
+
+def parse_day(text: str | None) -> date | None:
+    """Return a date, or None for none.
+
+    :raises Problem: it is no date
+    """
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError as e:
+        detail = "a date is expected, as 2026-11-20"
+        raise Problem(400, "invalid", f"day: {detail}", [_error("day", "invalid", detail)]) from e
+
+
+def _refuse_unknown(request: Request, known: Container[str]) -> None:
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        errors = [_error(name, "unknown_parameter", "no such parameter") for name in unknown]
+        raise Problem(400, "invalid", "Unknown parameters.", errors)

@@ -18,6 +18,7 @@ from brokers.paper.venue import match
 from execution_site import bus, leases
 from execution_site.models import ProcessStatus
 from orders import monitoring
+from orders.history_keeper import HistoryKeeper
 from orders.payloads import time_text
 from portfolio.holding import unrealized_pnl
 from portfolio.models import Position
@@ -44,6 +45,7 @@ class MarketLoop:
         self.feed = feed
         self.holder = holder
         self._processes_at = 0.0
+        self._history = HistoryKeeper()
 
     def step(self, *, now: datetime) -> bool:
         """Do one round; tell whether this copy holds the lease."""
@@ -58,6 +60,10 @@ class MarketLoop:
         match([update.symbol for update in updates], now=now)  # without quotes too: orders expire
         self._follow(now=now)
         self._publish([update.symbol for update in updates], now=now)
+        self._history.see(updates)
+        if self._history.is_due:
+            live = BrokerConnection.objects.enabled().filter(marketclock=None)
+            self._history.keep(dict.fromkeys(live, now))
         return True
 
     def _follow(self, *, now: datetime) -> None:

@@ -24,6 +24,7 @@ from brokers.paper.venue import match_account
 from brokers.paper.watch import Watch
 from execution_site import leases
 from orders import monitoring
+from orders.history_keeper import HistoryKeeper
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
 from orders.market_loop import publish_latest
 from orders.models import Order
@@ -120,7 +121,9 @@ class Replay:
         self._holder = holder
         self._lease = f"replay.{connection.name}"
         self._watch = Watch(connection, instrument)
+        self._latest: QuoteUpdate | None = None
         self._shown_at = 0.0
+        self._history = HistoryKeeper()
         self._epoch = self._renew()
         self._watch.reload()
 
@@ -136,6 +139,7 @@ class Replay:
             yield arrival
         if update is not None:
             self._store(update, self._watch.concerned(update))
+            self._history.keep({self.connection: update.as_of})
 
     def close(self) -> None:
         """Let go of the account's market."""
@@ -145,6 +149,11 @@ class Replay:
         """Look at a quote; store it where it matters."""
         self.tally.quotes += 1
         self.tally.latest = update.as_of
+        if self._history.see([update]) and self._latest is not None:
+            # The minute that ends is sampled at its own last quote.
+            self._store(self._latest, ())
+            self._history.keep({self.connection: self._latest.as_of})
+        self._latest = update
         concerned = self._watch.concerned(update)
         due = time.monotonic() - self._shown_at >= SHOW_SECONDS
         if concerned or due:

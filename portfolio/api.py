@@ -6,8 +6,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from execution_site.http import ApiRequest
-from execution_site.listing import answer_list
-from portfolio import selectors
+from execution_site.listing import answer_list, parameters, parse_day
+from portfolio import history, selectors
 
 FILTERS = {
     "account": "connection__name",
@@ -36,10 +36,29 @@ class PositionDetail(APIView):
         return Response(selectors.describe(position))
 
 
+class PnlHistory(APIView):
+    """PnL and exposure of one account, minute by minute."""
+
+    @extend_schema(operation_id="get_pnl_history", responses={200: dict, 400: dict})
+    def get(self, request: ApiRequest) -> Response:
+        """Return an account's trading day by minutes, oldest first; the latest day without `day`.
+
+        Amounts are since the account began; `base` is the PnL at the end of the day before, so that
+        `total_pnl` less `base` is the day's.
+        """
+        asked = parameters(request, {"account", "currency", "day"})
+        day = parse_day(asked.get("day"))
+        accounts = [a for a in request.auth.accounts if asked.get("account") in (None, a)]
+        points = list(history.of_day(accounts, day=day))
+        return Response({"results": list(selectors.describe_days(points, asked.get("currency")))})
+
+
 class Pnl(APIView):
     """PnL."""
 
     @extend_schema(operation_id="get_pnl", responses={200: dict})
     def get(self, request: ApiRequest) -> Response:
-        """Return PnL by currency: in total, by account, strategy and symbol."""
-        return Response(selectors.pnl(list(selectors.positions(request.auth.accounts))))
+        """Return PnL by currency: in total, by account, strategy, symbol and trading day."""
+        accounts = request.auth.accounts
+        made = selectors.pnl(list(selectors.positions(accounts)))
+        return Response(made | {"by_day": selectors.pnl_by_day(accounts)})

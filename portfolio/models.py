@@ -5,7 +5,10 @@ from typing import Any
 from django.db import models
 
 from brokers.models import BrokerConnection, Instrument
+from portfolio.history import PnlPoint
 from portfolio.holding import Holding
+
+__all__ = ["PnlPoint", "Position"]
 
 MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
 

@@ -1,13 +1,15 @@
 """What is held and what it made, valued at the latest quotes."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import QuerySet
 
 from brokers.instruments import decimal_text, optional_text
+from portfolio import history
+from portfolio.history import PnlPoint
 from portfolio.holding import unrealized_pnl
 from portfolio.models import Position
 from portfolio.payloads import position_json
@@ -70,6 +72,45 @@ def pnl(held: Sequence[Position]) -> dict[str, Any]:
             {group: name} | total.as_json(currency=c) for (name, c), total in rows
         ]
     return answer | {"unvalued": unvalued}
+
+
+def pnl_by_day(accounts: Collection[str]) -> list[dict[str, Any]]:
+    """Return what each account made on each trading day, newest first; the last day so far."""
+    days = []
+    for end, before in history.by_day(accounts):
+        amounts = {
+            name: getattr(end, name) - (Decimal(0) if before is None else getattr(before, name))
+            for name in ("realized_pnl", "unrealized_pnl", "commission", "total_pnl")
+        }
+        days.append(
+            {
+                "account": end.connection.name,
+                "day": end.trading_date.isoformat(),
+                "currency": end.currency,
+            }
+            | {name: decimal_text(value) for name, value in amounts.items()}
+        )
+    return sorted(days, key=lambda row: row["day"], reverse=True)
+
+
+def describe_days(points: Sequence[PnlPoint], currency: str | None) -> Iterator[dict[str, Any]]:
+    """Yield, for each account and currency, its trading day by minutes, in columns."""
+    series: defaultdict[tuple[str, str], list[PnlPoint]] = defaultdict(list)
+    for point in points:
+        if currency in {None, point.currency}:
+            series[point.connection.name, point.currency].append(point)
+    for (account, held), found in sorted(series.items()):
+        day = found[0].trading_date
+        yield {
+            "account": account,
+            "currency": held,
+            "day": day.isoformat(),
+            "base": decimal_text(history.base_of(account, held, before=day)),
+            "at": [point.at.strftime("%Y-%m-%dT%H:%M:%SZ") for point in found],
+        } | {
+            name: [decimal_text(getattr(point, name)) for point in found]
+            for name in ("total_pnl", "gross_exposure", "net_exposure")
+        }
 
 
 class _Sum:

@@ -36,12 +36,18 @@ def overview_context(user: User, *, now: datetime) -> dict[str, Any]:
         "totals": with_exposure(
             state["pnl"]["total"], state["positions"], multipliers=state["multipliers"]
         ),
+        "charted": charted(state["fills"], state["positions"], state["quotes"]),
         "open_count": sum(order["status"] in OPEN for order in shown),
         "in_doubt_count": sum(order["status"] == OrderStatus.IN_DOUBT for order in shown),
         "can_cancel": Scope.TRADE in principal.scopes,
         "can_kill": Scope.CONTROL in principal.scopes,
     }
     return {**state, **derived}
+
+
+def charted(*tables: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the symbols that can be charted: of the latest fill first, each once."""
+    return list(dict.fromkeys(row["symbol"] for table in tables for row in table))
 
 
 def environment(connections: Iterable[Mapping[str, Any]]) -> str:

@@ -1,13 +1,15 @@
 // The overview, kept up to date: the server's first paint, then the stream from its seq on.
 import { prepareCancels, prepareDialogs } from "./ask.js";
-import { Curve } from "./curve.js";
+import { Day } from "./day.js";
 import { Lights } from "./lights.js";
+import { Price } from "./price.js";
 import { Rows, align, clock, fill } from "./rows.js";
 import { Stream } from "./stream.js";
 import { Totals } from "./totals.js";
 
 const STALE_SECONDS = 10;
 const TOTALS_MS = 250;
+const CHARTS_MS = 5_000;
 const TOAST_MS = 6_000;
 const SETTLING_MS = 1_000; // a mark made before a fill may arrive just after it
 const TERMINAL = new Set(["FILLED", "CANCELLED", "REJECTED", "EXPIRED", "FAILED"]);
@@ -27,7 +29,22 @@ const quotes = rows("quote");
 const tiles = rows("tile");
 const profits = rows("profit");
 const lights = new Lights(rows("light"));
-const curve = new Curve(byId("curve"), byId("curve-currency"));
+const day = new Day({
+  box: byId("pnl-chart"),
+  exposure: byId("exposure-chart"),
+  choice: byId("day-choice"),
+  title: byId("day-title"),
+  caption: byId("day-caption"),
+  url: page.dataset.historyUrl,
+});
+const price = new Price({
+  box: byId("price-chart"),
+  choice: byId("price-choice"),
+  title: byId("price-title"),
+  caption: byId("price-caption"),
+  barsUrl: page.dataset.barsUrl,
+  fillsUrl: page.dataset.fillsUrl,
+});
 const checkTemplate = document.querySelector('template[data-rows="check"]');
 const multipliers = new Map([...byId("multipliers").children].map(({ dataset }) => [dataset.symbol, dataset.multiplier]));
 const totals = new Totals(positions.byKey.values(), multipliers);
@@ -71,6 +88,7 @@ function showPosition(data) {
 
 function showFill(data) {
   const isNew = !fills.get(data.id);
+  price.offer(data.symbol);
   fills.put(data.id, data);
   if (isNew) unspoken.push(`${data.side === "BUY" ? "Bought" : "Sold"} ${data.quantity} ${data.symbol} at ${data.price}`);
 }
@@ -175,7 +193,13 @@ setInterval(() => {
   lights.tick();
   showAges();
   speak();
-  if (Date.now() - stream.heardAt < STALE_SECONDS * 1000) curve.sample(totals.byCurrency());
 }, 1_000);
+function showCharts() {
+  if (document.hidden) return;
+  Promise.allSettled([day.refresh(), price.refresh()]); // what fails is tried again
+}
+
+setInterval(showCharts, CHARTS_MS);
+showCharts();
 align(document);
 showAges();

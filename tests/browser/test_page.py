@@ -4,12 +4,15 @@ Every test also fails on an error in the console of the browser, a violation of 
 Content-Security-Policy among them.
 """
 
+import re
 import shutil
 import time
 import uuid
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
+
+from tests.chaos.test_replay_site import made_up_ticks
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
@@ -295,3 +298,20 @@ def test_without_javascript_the_page_still_tells(open_page, site):
 
     expect(page.get_by_role("heading", name="Positions")).to_be_visible()
     expect(page.locator('[data-rows="quote"] tbody tr').first).to_be_visible()
+
+
+def test_a_replayed_day_is_drawn_with_its_fills_marked(page, site, tmp_path):
+    file = made_up_ticks(tmp_path / "eurusd_tick_2020-01-06.csv")
+    replayed = site.manage("replay_market", file, "--strategy", "cross:1000").stdout
+    fills = re.search(r"^fills: (\d+)$", replayed, re.MULTILINE)[1]
+    account = re.search(r"^account: (\S+)$", replayed, re.MULTILINE)[1]
+
+    page.reload()
+    page.select_option("#price-choice", "EURUSD.R")
+    expect(page.locator("#price-title")).to_have_text("EURUSD.R, 2020-01-06")
+    expect(page.locator("#price-caption")).to_have_attribute("data-fills", fills)
+    expect(page.locator("#price-chart canvas")).to_be_visible()
+    page.select_option("#day-choice", f"{account} · USD")
+    expect(page.locator("#day-title")).to_have_text("Net PnL and exposure, trading day 2020-01-06")
+    expect(page.locator("#day-caption")).to_have_attribute("data-points", re.compile(r"1[0-9]"))
+    expect(page.locator("#exposure-chart canvas")).to_be_visible()
