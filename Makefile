@@ -27,15 +27,17 @@ check: .venv/dev.stamp
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
-bench: .venv/dev.stamp
-	$(BIN)/python -m benchmarks
+bench: .venv/bench.stamp
+	$(BIN)/python -m benchmarks $(ROWS)
 
 lock: .venv/dev.stamp
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 requirements-bench.in -o requirements-bench.txt
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 requirements-nautilus.in -o requirements-nautilus.txt
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-bench
 
 # umask: the services run as `nobody` where we are root, from binaries in here.
 .venv/uv.stamp:
@@ -52,4 +54,11 @@ clean:
 
 .venv/dev.stamp: .venv/run.stamp requirements-dev.txt
 	umask 022; $(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+# The peer of row G3 wants other versions of what we use: it has an environment of its own.
+.venv/bench.stamp: .venv/dev.stamp requirements-bench.txt requirements-nautilus.txt
+	umask 022; $(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-bench.txt
+	umask 022; $(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-bench
+	umask 022; $(BIN)/uv pip install --quiet --python .venv-bench/bin/python -r requirements-nautilus.txt
 	@touch $@

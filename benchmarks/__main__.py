@@ -6,25 +6,36 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import servers, steps
+from benchmarks import holding, memory, push, scale, servers, steps, web
 from benchmarks.measure import Row, machine, say, table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 ROWS: dict[str, Callable[[Path], list[Row]]] = {
+    "G3": holding.fold,
     "G5": steps.intake,
     "G6": steps.booking,
+    "G7": web.whole_request,
+    "G8": web.hop,
+    "G9": web.visible,
+    "G10": push.push,
 }
 
 
 def main() -> None:
-    """Measure what was asked for, or everything."""
+    """Measure what was asked for: rows (all without a name), `scale`, or `memory FILE ...`."""
     wanted = sys.argv[1:] or list(ROWS)
-    if unknown := set(wanted) - set(ROWS):
-        sys.exit(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    if wanted[0] == "memory":
+        print(memory.memory(wanted[1:]))
+        return
+    if unknown := set(wanted) - {*ROWS, "scale"}:
+        sys.exit(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}, scale")
     rows: list[Row] = []
     with servers.running() as directory:
         measured_on = machine() | {"flush_ms": round(servers.flush_ms(), 3)}
         say(f"{measured_on}")
+        if wanted == ["scale"]:
+            print(scale.scale())
+            return
         for name in wanted:
             rows += ROWS[name](directory)
     print(table(rows))

@@ -29,34 +29,11 @@ def test_one_line_per_order(send, export):
 
     header, first, second = export()
 
-    assert header == [
-        "timestamp",
-        "order_id",
-        "symbol",
-        "side",
-        "quantity",
-        "price",
-        "status",
-        "exchange",
-        "product",
-        "strategy",
-        "timeframe",
-        "mode",
-        "underlying",
-    ]
-    assert first[2:] == [
-        "AAPL",
-        "BUY",
-        "10",
-        "101",
-        "FILLED",
-        "NSE",
-        "NRML",
-        "alpha",
-        "5m",
-        "AUTONOMOUS",
-        "AAPL",
-    ]
+    assert " ".join(header) == (
+        "timestamp order_id symbol side quantity price status exchange product strategy timeframe"
+        " mode underlying"
+    )
+    assert " ".join(first[2:]) == "AAPL BUY 10 101 FILLED NSE NRML alpha 5m AUTONOMOUS AAPL"
     assert second[2:7] == ["AAPL", "SELL", "3", "105", "ACCEPTED"]
     assert second[9] == "'-1+2"
 

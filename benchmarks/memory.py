@@ -1,0 +1,64 @@
+"""`python -m benchmarks memory FILE ...`: resident memory of each process, at rest and replayed."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from benchmarks import site
+from benchmarks.measure import say
+from execution_site.embedded.runtime import free_port
+
+REST_SECONDS = 10
+
+
+def memory(files: list[str]) -> str:
+    """Run a whole site, replay each file; return a Markdown table in MB (shared pages divided)."""
+    with tempfile.TemporaryDirectory(prefix="execution-memory-") as directory:
+        Path(directory).chmod(0o755)
+        port = free_port()
+        environment = {"DATA_DIR": directory, "PORT": str(port), "DEMO": "0", "FEED": "synthetic"}
+        with site.process([sys.executable, "manage.py", "run"], **environment) as supervisor:
+            while supervisor.stdout is not None and "Ready" not in supervisor.stdout.readline():
+                pass
+            _manage(environment, "seed_demo")
+            time.sleep(REST_SECONDS)
+            taken = {"at rest": _resident(supervisor.pid, directory)}
+            for file in files:
+                say(f"  {file}")
+                _manage(environment, "replay_market", file, "--strategy", "cross:10000")
+                taken[f"after {Path(file).stem}"] = _resident(supervisor.pid, directory)
+    names = list(taken["at rest"])
+    lines = [f"| process | {' | '.join(taken)} |", "|---" * (len(taken) + 1) + "|"]
+    for name in names:
+        figures = " | ".join(f"{column.get(name, 0):.0f}" for column in taken.values())
+        lines.append(f"| {name} | {figures} |")
+    return "\n".join(lines)
+
+
+def _manage(environment: dict[str, str], *arguments: str) -> None:
+    command = [sys.executable, "manage.py", *arguments]
+    subprocess.run(
+        command, cwd=site.ROOT, env=os.environ | environment, check=True, capture_output=True
+    )
+
+
+def _resident(supervisor: int, directory: str) -> dict[str, float]:
+    """Return the megabytes of each role and server, its children included."""
+    roles = {
+        child.cmdline()[-1].removeprefix("run_"): child
+        for child in psutil.Process(supervisor).children()
+        if child.cmdline() and child.cmdline()[-1].startswith("run_")
+    }
+    runtime = json.loads((Path(directory) / "runtime.json").read_text())
+    servers = {name: psutil.Process(runtime[name]["pid"]) for name in ("postgres", "valkey")}
+    return {
+        name: sum(member.memory_full_info().pss for member in (one, *one.children(recursive=True)))
+        / 1e6
+        for name, one in sorted((roles | servers).items())
+    }
