@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import holding, memory, push, scale, servers, steps, web
+from benchmarks import holding, memory, profile, push, scale, servers, steps, web
 from benchmarks.measure import Row, machine, say, table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -21,24 +21,29 @@ ROWS: dict[str, Callable[[Path], list[Row]]] = {
 }
 
 
+STUDIES = {"profile": profile.profile, "scale": scale.scale}
+
+
 def main() -> None:
     """Measure what was asked for: rows (all without a name), `scale`, or `memory FILE ...`."""
     wanted = sys.argv[1:] or list(ROWS)
     if wanted[0] == "memory":
         print(memory.memory(wanted[1:]))
         return
-    if unknown := set(wanted) - {*ROWS, "scale"}:
-        sys.exit(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}, scale")
+    if unknown := set(wanted) - {*ROWS, *STUDIES}:
+        known = ", ".join((*ROWS, *STUDIES, "memory"))
+        sys.exit(f"no such row: {', '.join(sorted(unknown))}; there are {known}")
     rows: list[Row] = []
     with servers.running() as directory:
         measured_on = machine() | {"flush_ms": round(servers.flush_ms(), 3)}
         say(f"{measured_on}")
-        if wanted == ["scale"]:
-            print(scale.scale())
-            return
         for name in wanted:
-            rows += ROWS[name](directory)
-    print(table(rows))
+            if name in STUDIES:
+                print(STUDIES[name]())
+            else:
+                rows += ROWS[name](directory)
+    if rows:
+        print(table(rows))
     if wanted == list(ROWS):
         _write(rows, measured_on)
 
