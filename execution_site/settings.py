@@ -114,6 +114,7 @@ CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3600,
+    "priority_steps": [0],  # each step is one more key per queue in every poll
     "socket_timeout": 5,
     "socket_connect_timeout": 1,
 }
