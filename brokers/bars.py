@@ -70,6 +70,11 @@ class BarBuilder:
         self._bars.clear()
 
 
+def prune(symbol: str, *, before: datetime) -> None:
+    """Forget a symbol's bars from before a time of its market."""
+    Bar.objects.filter(instrument__symbol=symbol, at__lt=before).delete()
+
+
 _STORE = """
 INSERT INTO brokers_bar AS held (instrument_id, at, open, high, low, close)
 SELECT i.id, b.at, b.open, b.high, b.low, b.close

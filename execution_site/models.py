@@ -19,5 +19,8 @@ class ProcessStatus(models.Model):
     last_exit = models.IntegerField(null=True)
     updated_at = models.DateTimeField()
 
+    class Meta:
+        verbose_name_plural = "process statuses"
+
     def __str__(self) -> str:
         return f"{self.name}: {self.state}"

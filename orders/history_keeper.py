@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
+from brokers import bars
 from brokers.bars import BarBuilder
 from brokers.contract import QuoteUpdate
 from brokers.models import BrokerConnection
 from portfolio import history
 
 KEEP_SECONDS = 1.0
+POINTS_KEPT = timedelta(days=30)
+BARS_KEPT = timedelta(days=7)
 
 
 class HistoryKeeper:
@@ -19,6 +22,9 @@ class HistoryKeeper:
         self._bars = BarBuilder()
         self._kept_at = 0.0
         self._minute: datetime | None = None
+        self._newest: dict[str, datetime] = {}
+        self._days: dict[int, date] = {}
+        self._pruned: dict[str, date] = {}
 
     def see(self, updates: Sequence[QuoteUpdate]) -> bool:
         """Look at quotes; tell whether they begin a new minute of the market."""
@@ -26,6 +32,7 @@ class HistoryKeeper:
             return False
         self._bars.see(updates)
         minute = updates[-1].as_of.replace(second=0, microsecond=0)
+        self._newest |= {update.symbol: minute for update in updates}
         begins, self._minute = minute != self._minute, minute
         return begins
 
@@ -41,3 +48,10 @@ class HistoryKeeper:
         for connection, now in accounts.items():
             day = connection.trading_date(now)
             history.sample(connection_id=connection.pk, now=now, trading_date=day)
+            if self._days.get(connection.pk) != day:
+                self._days[connection.pk] = day
+                history.prune(connection_id=connection.pk, before=day - POINTS_KEPT)
+        for symbol, minute in self._newest.items():
+            if self._pruned.get(symbol) != minute.date():
+                self._pruned[symbol] = minute.date()
+                bars.prune(symbol, before=minute - BARS_KEPT)

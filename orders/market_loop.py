@@ -119,6 +119,7 @@ def _marks(symbols: Sequence[str]) -> list[dict[str, Any]]:
             "strategy": position.strategy,
             "symbol": instrument.symbol,
             "currency": instrument.currency,
+            "quantity": decimal_text(position.quantity),
             "last_price": decimal_text(mark),
             "unrealized_pnl": decimal_text(pnl),
             "marked_at": time_text(instrument.quote.as_of),

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import models
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from brokers.models import BrokerConnection
 from execution_site import statements
@@ -52,12 +52,20 @@ def sample(*, connection_id: int, now: datetime, trading_date: date) -> None:
     statements.run(_SAMPLE, {"connection": connection_id, "at": minute, "day": trading_date})
 
 
+def prune(*, connection_id: int, before: date) -> None:
+    """Forget the minutes of trading days before `before`, but for each day's last."""
+    statements.run(_PRUNE, {"connection": connection_id, "before": before})
+
+
 def of_day(accounts: Collection[str], *, day: date | None = None) -> QuerySet[PnlPoint]:
-    """Return the points of a trading day, the latest one without `day`, oldest first."""
+    """Return the points of a trading day, of each account's latest without `day`, oldest first."""
     points = PnlPoint.objects.filter(connection__name__in=accounts)
     if day is None:
-        day = points.aggregate(latest=models.Max("trading_date"))["latest"]
-    return points.filter(trading_date=day).select_related("connection").order_by("at")
+        own = PnlPoint.objects.filter(connection=OuterRef("connection")).order_by("-trading_date")
+        points = points.filter(trading_date=Subquery(own.values("trading_date")[:1]))
+    else:
+        points = points.filter(trading_date=day)
+    return points.select_related("connection").order_by("at")
 
 
 def base_of(account: str, currency: str, *, before: date) -> Decimal:
@@ -87,6 +95,13 @@ def by_day(accounts: Collection[str]) -> Iterator[tuple[PnlPoint, PnlPoint | Non
         before = point
 
 
+_PRUNE = """
+DELETE FROM portfolio_pnlpoint p
+WHERE p.connection_id = %(connection)s AND p.trading_date < %(before)s
+  AND EXISTS (SELECT 1 FROM portfolio_pnlpoint later
+              WHERE later.connection_id = p.connection_id AND later.currency = p.currency
+                AND later.trading_date = p.trading_date AND later.at > p.at)
+"""
 _SAMPLE = """
 INSERT INTO portfolio_pnlpoint AS held (connection_id, currency, at, trading_date, realized_pnl,
     unrealized_pnl, commission, gross_exposure, net_exposure, unmarked)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from brokers.bars import Bar, BarBuilder
 from brokers.contract import QuoteUpdate
-from brokers.models import Instrument
+from brokers.models import BrokerConnection, Instrument
 from portfolio import history
 from portfolio.history import PnlPoint
 from portfolio.models import Position
@@ -122,3 +122,24 @@ def test_bars_by_the_api(client, trader_key, account):
 
     assert (bars["day"], bars["close"]) == ("2026-11-20", ["10", "12"])
     assert bars["at"] == ["2026-11-20T12:00:00Z", "2026-11-20T12:01:00Z"]
+
+
+def test_each_account_shows_its_own_latest_day(held, account, quote):
+    """One may live in a replayed 2014 beside another in the present."""
+    other = BrokerConnection.objects.create(name="other", broker="paper", environment="paper")
+    sample(account, AT)
+    Position.objects.update(connection=other)
+    sample(other, AT - timedelta(days=4000))
+
+    days = {p.connection.name: p.trading_date.year for p in history.of_day(["paper", "other"])}
+    assert days == {"paper": 2026, "other": 2015}
+
+
+def test_old_days_keep_their_last_point(held, account):
+    for minute in range(3):
+        sample(account, AT + timedelta(minutes=minute))
+
+    history.prune(connection_id=account.pk, before=AT.date())
+    assert PnlPoint.objects.count() == 3
+    history.prune(connection_id=account.pk, before=AT.date() + timedelta(days=1))
+    assert PnlPoint.objects.get().at == AT + timedelta(minutes=2)
