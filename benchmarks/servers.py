@@ -104,10 +104,10 @@ def pgbench(directory: Path, script: str, *, clients: int, seconds: int) -> tupl
         [str(part) for part in command], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise RuntimeError(done.stderr.decode())
+        raise RuntimeError(done.stderr)
     rate = next(
         float(line.split("=")[1].split()[0])
-        for line in done.stdout.decode().splitlines()
+        for line in done.stdout.splitlines()
         if line.startswith("tps") and "including" not in line
     )
     taken = [
