@@ -19,6 +19,7 @@ settings.configure(
         "rest_framework",
         "rest_framework.authtoken",
     ],
+    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],  # answers say their length
     ROOT_URLCONF="benchmarks.floor_site",
     USE_TZ=True,
 )
