@@ -47,6 +47,13 @@ def history(account: str, *, count: int) -> None:
     _store(account, status="FILLED", filled=1000, count=count)
 
 
+def nothing_waits() -> None:
+    """End the orders that earlier rows left unsent: a worker would begin with them."""
+    from orders.models import Order
+
+    Order.objects.filter(status="PENDING").update(status="CANCELLED", due_at=None)
+
+
 def floor_orders(count: int) -> None:
     """Store the floor's orders."""
     from django.db import connection

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from benchmarks import servers, site
+from benchmarks import servers, site, stored
 from benchmarks.measure import Row, alternate
 
 SECONDS = 4.0
@@ -35,6 +35,7 @@ def whole_request(_directory: Path) -> list[Row]:
 def hop(_directory: Path) -> list[Row]:
     """Measure G8."""
     servers.show("G8 hand-over to the worker")
+    stored.nothing_waits()
     celery = [site.BIN / "celery", "-A", "benchmarks.celery_floor", "worker", "-P", "threads"]
     celery += ["-c", "8", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     with ExitStack() as stack:
@@ -51,6 +52,7 @@ def hop(_directory: Path) -> list[Row]:
 def visible(_directory: Path) -> list[Row]:
     """Measure G9."""
     servers.show("G9 to a visible position")
+    stored.nothing_waits()
     with ExitStack() as stack:
         port = stack.enter_context(site.web())
         floor_port, token = stack.enter_context(site.floor())
