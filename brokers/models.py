@@ -11,10 +11,12 @@ from brokers import calendars, credentials
 from brokers.bars import Bar
 from brokers.instruments import InstrumentKind
 from brokers.paper.models import PaperHolding, PaperOrder, PaperReport
+from brokers.sessions import ExchangeSession
 
 __all__ = [
     "Bar",
     "BrokerConnection",
+    "ExchangeSession",
     "Instrument",
     "MarketClock",
     "PaperHolding",
@@ -49,7 +51,11 @@ class ConnectionQuerySet(models.QuerySet["BrokerConnection"]):
 
 
 class BrokerConnection(models.Model):
-    """An account at a venue. Its name is what clients call `account`."""
+    """An account at a venue. Its name is what clients call `account`.
+
+    `capital` is the money behind it, before what it makes; margin and concentration are judged by
+    it. `clock_offset` is our clock less the venue's, in seconds, as last compared.
+    """
 
     name = models.SlugField(max_length=64, unique=True)
     broker = models.CharField(max_length=32, choices=Broker)
@@ -62,6 +68,9 @@ class BrokerConnection(models.Model):
     settings = models.JSONField(default=dict, blank=True)
     day_roll_time = models.TimeField(default=time.min)
     day_roll_zone = models.CharField(max_length=64, default="UTC")
+    capital = models.DecimalField(null=True, blank=True, **MONEY)
+    is_reconciling = models.BooleanField(default=False)
+    clock_offset = models.DecimalField(null=True, blank=True, max_digits=12, decimal_places=6)
 
     objects = ConnectionQuerySet.as_manager()
 
@@ -98,7 +107,11 @@ class MarketClock(models.Model):
 
 
 class Instrument(models.Model):
-    """Something that can be traded. `multiplier` is units of the underlying per contract."""
+    """Something that can be traded. `multiplier` is units of the underlying per contract.
+
+    Without an `underlying` it is its own. `freeze_quantity` is the most that the exchange takes in
+    one order, `min_notional` the least; `margin_rate` the share of notional it ties up.
+    """
 
     symbol = models.CharField(max_length=64, unique=True)
     kind = models.CharField(max_length=16, choices=[(k.value, k.value) for k in InstrumentKind])
@@ -110,6 +123,10 @@ class Instrument(models.Model):
     lot_size = models.DecimalField(**MONEY)
     pip_size = models.DecimalField(null=True, blank=True, **MONEY)
     is_tradable = models.BooleanField(default=True)
+    underlying = models.CharField(max_length=64, blank=True)
+    freeze_quantity = models.DecimalField(null=True, blank=True, **MONEY)
+    min_notional = models.DecimalField(null=True, blank=True, **MONEY)
+    margin_rate = models.DecimalField(default=Decimal(1), **MONEY)
 
     class Meta:
         constraints = [

@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
 
 from brokers.models import BrokerConnection, Environment
-from risk.checks import Metric
+from risk.limits import Metric
 from risk.models import RiskLimit
 
 SECRETS = ("SECRET_KEY", "CREDENTIALS_KEY", "AUDIT_KEY")

@@ -137,6 +137,11 @@ class AuditedAdmin(admin.ModelAdmin):
         )
 
 
+def json_values(row: Model) -> Any:
+    """Return a row's editable fields as JSON values."""
+    return _json(model_to_dict(row))
+
+
 def reason_given(model_admin: admin.ModelAdmin, request: HttpRequest) -> str | None:
     """Return the reason posted with an action; without one, say so on the page."""
     if reason := request.POST.get("reason", "").strip()[:REASON_LENGTH]:

@@ -13,17 +13,33 @@ from brokers.feeds.synthetic import INSTRUMENTS
 from brokers.models import Broker, BrokerConnection, Environment, Instrument
 from orders.clients import ApiClient, Scope, issue_key
 from risk import control
-from risk.checks import Metric, SystemMode
-from risk.models import RiskLimit, SystemControl
+from risk.breakers import BreakerKind
+from risk.facts import SystemMode
+from risk.limits import Metric
+from risk.models import Breaker, RiskLimit, SystemControl
 
 ACCOUNT = "paper"
 STRATEGY_CLIENT = "demo-strategy"
 USERS = {"admin": "admin-demo", "trader": "trader-demo"}
 LIMITS = {
     Metric.MAX_ORDER_QUANTITY: Decimal(100_000),
+    Metric.MAX_GROSS_EXPOSURE: Decimal(50_000_000),
+    Metric.MAX_OPEN_ORDERS: Decimal(200),
     Metric.DAILY_TRADES: Decimal(50_000),
 }
-TRADER_PERMISSIONS = ("add_signal", "change_order", "change_mode", "engage_kill")
+BREAKERS = {
+    BreakerKind.DAILY_LOSS: Decimal(50_000),
+    BreakerKind.REJECTION_RATE: Decimal("0.5"),
+    BreakerKind.VENUE_ERRORS: Decimal(20),
+    BreakerKind.RUNAWAY: Decimal(4),
+}
+TRADER_PERMISSIONS = (
+    "add_signal",
+    "change_order",
+    "change_mode",
+    "engage_kill",
+    "approve_change",
+)
 
 
 def seed(*, now: datetime) -> bool:
@@ -40,6 +56,12 @@ def seed(*, now: datetime) -> bool:
                 connection=connection,
                 metric=metric,
                 defaults={"value": value, "note": "demo"},
+            )
+        for kind, threshold in BREAKERS.items():
+            Breaker.objects.get_or_create(
+                connection=connection,
+                kind=kind,
+                defaults={"threshold": threshold, "note": "demo"},
             )
         _users(connection)
         _strategy_key(connection)

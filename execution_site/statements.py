@@ -21,6 +21,7 @@ def run(sql: str, params: Params = (), *, using: str = "default") -> "psycopg.Cu
     :raises django.db.Error: as Django's cursor does
     """
     connection = connections[using]
+    connection.close_if_health_check_failed()  # once a request, as Django's own cursor does
     connection.ensure_connection()
     with connection.wrap_database_errors:
         cursor = psycopg.Cursor(connection.connection)

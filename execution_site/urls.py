@@ -6,13 +6,14 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 
 from brokers import api as brokers
 from execution_site import health
-from orders.api import orders, signals, system
+from orders.api import limits, orders, signals, system
 from portfolio import api as portfolio
-from risk import api as risk
 
 api = [
     path("signals", signals.SignalList.as_view()),
     path("signals/<int:pk>", signals.SignalDetail.as_view()),
+    path("signals/<int:pk>/approve", signals.SignalApprove.as_view()),
+    path("signals/<int:pk>/decline", signals.SignalDecline.as_view()),
     path("orders", orders.OrderList.as_view()),
     path("orders/cancel-all", orders.OrderCancelAll.as_view()),
     path("orders/<int:pk>", orders.OrderDetail.as_view()),
@@ -22,10 +23,14 @@ api = [
     path("executions", orders.ExecutionList.as_view()),
     path("executions/<int:pk>", orders.ExecutionDetail.as_view()),
     path("positions", portfolio.PositionList.as_view()),
+    path("positions/flatten", system.Flatten.as_view()),
     path("positions/<int:pk>", portfolio.PositionDetail.as_view()),
     path("pnl", portfolio.Pnl.as_view()),
     path("pnl/history", portfolio.PnlHistory.as_view()),
-    path("limits", risk.LimitList.as_view()),
+    path("limits", limits.LimitList.as_view()),
+    path("proposals", limits.ProposalList.as_view()),
+    path("proposals/<int:pk>/approve", limits.ProposalApprove.as_view()),
+    path("proposals/<int:pk>/decline", limits.ProposalDecline.as_view()),
     path("instruments", brokers.InstrumentList.as_view()),
     path("instruments/<str:symbol>", brokers.InstrumentDetail.as_view()),
     path("bars/<str:symbol>", brokers.BarList.as_view()),
@@ -33,6 +38,7 @@ api = [
     path("system", system.System.as_view()),
     path("system/kill-switch", system.KillSwitch.as_view()),
     path("system/mode", system.Mode.as_view()),
+    path("system/breakers/<int:pk>/reset", system.BreakerReset.as_view()),
     path("health", health.Health.as_view()),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="api-docs"),

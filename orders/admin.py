@@ -14,6 +14,7 @@ from execution_site.console import (
     ReasonForm,
     reason_given,
 )
+from orders import admin_risk  # noqa: F401 it registers the rules
 from orders.models import (
     ApiClient,
     ApiKey,

@@ -17,6 +17,8 @@ from brokers.models import Broker, BrokerConnection, PaperHolding, PaperReport
 from execution_site.events import Event, EventType
 from orders.models import Fill, FillAmendment, Order
 from portfolio.models import Position
+from risk.limits import Metric
+from risk.models import RiskUsage
 
 PLACES = 10**10
 
@@ -59,6 +61,7 @@ def differences(accounts: list[str] | None = None) -> Iterator[str]:
         yield from _orders(connection)
         yield from _positions(connection)
         yield from _log(connection)
+        yield from _trades(connection)
         if connection.broker == Broker.PAPER:
             yield from _ledger(connection)
 
@@ -77,6 +80,28 @@ def _orders(connection: BrokerConnection) -> Iterator[str]:
         ):
             if stored != summed:
                 yield f"order {order.pk}: {name} is {stored}, its fills sum to {summed}"
+
+
+def _trades(connection: BrokerConnection) -> Iterator[str]:
+    """Compare the counted trades of each day with the orders that count."""
+    counted = {
+        (row.strategy, row.trading_date): row.used
+        for row in RiskUsage.objects.filter(connection=connection, metric=Metric.DAILY_TRADES)
+    }
+    if not counted:
+        return
+    days = [day for _, day in counted]
+    orders = Order.objects.filter(connection=connection, trading_date__gte=min(days))
+    sent = Counter(
+        orders.exclude(status="FAILED")
+        .exclude(origin="EXTERNAL")
+        .values_list("strategy", "trading_date")
+    )
+    for key in sorted({*counted, *sent}):
+        if counted.get(key, 0) != sent[key]:
+            strategy, day = key
+            count = counted.get(key, 0)
+            yield f"{strategy} {day}: {count} trades are counted, {sent[key]} were made"
 
 
 def _effective(connection: BrokerConnection) -> Iterator[tuple[Fill, Decimal, Decimal, Decimal]]:

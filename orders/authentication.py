@@ -6,18 +6,21 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db.models import Model
 from django.utils import timezone
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
 from brokers.models import BrokerConnection
+from execution_site import statements
 from orders.clients import ApiClient, ApiKey, Scope
 
 KEYWORD = "Api-Key"
 PERMISSIONS = {
     Scope.TRADE: "orders.add_signal",
     Scope.CONTROL: "risk.engage_kill",
+    Scope.APPROVE: "risk.approve_change",
 }
 
 AuthenticationFailed = exceptions.AuthenticationFailed
@@ -52,13 +55,24 @@ def principal_for_key(header: str, address: str, *, now: datetime) -> Principal:
     prefix, _, secret = text.strip().partition(".")
     if keyword.lower() != KEYWORD.lower() or not secret:
         raise AuthenticationFailed("the header is not: Api-Key PREFIX.SECRET")
-    found = ApiKey.objects.filter(prefix=prefix).select_related("client").first()
+    row = statements.run(_KEY, [prefix]).fetchone()
+    found = None if row is None else _key(row)
     if found is None or not found.accepts(secret, now=now) or not found.client.is_active:
         raise AuthenticationFailed("no such key, or it is revoked or expired")
     if found.networks and not _within(address, found.networks):
         raise AuthenticationFailed("the key is not good from this address")
-    accounts = dict(found.client.accounts.values_list("name", "pk"))
+    accounts = dict(row[-1] or ()) if row else {}
     return Principal(found.client, frozenset(found.scopes), accounts, found.client.name, False)
+
+
+def _key(row: tuple[Any, ...]) -> ApiKey:
+    """Return a key with its client, of the columns of _KEY."""
+    values = iter(row)
+    key = ApiKey.from_db("default", _KEY_COLUMNS, [next(values) for _ in _KEY_COLUMNS])
+    key.client = ApiClient.from_db(
+        "default", _CLIENT_COLUMNS, [next(values) for _ in _CLIENT_COLUMNS]
+    )
+    return key
 
 
 def principal_for_user(user: User) -> Principal:
@@ -108,3 +122,19 @@ def _within(address: str, networks: list[str]) -> bool:
     except ValueError:
         return False
     return any(ours in ipaddress.ip_network(network, strict=False) for network in networks)
+
+
+def _names(model: type[Model]) -> tuple[str, ...]:
+    return tuple(field.attname for field in model._meta.concrete_fields)
+
+
+_KEY_COLUMNS, _CLIENT_COLUMNS = _names(ApiKey), _names(ApiClient)
+#: A key with its client and its accounts: asked with every request, so it is prepared.
+_KEY = f"""
+SELECT {", ".join(f"k.{name}" for name in _KEY_COLUMNS)},
+       {", ".join(f"c.{name}" for name in _CLIENT_COLUMNS)},
+       (SELECT json_agg(json_build_array(b.name, b.id)) FROM orders_apiclient_accounts a
+        JOIN brokers_brokerconnection b ON b.id = a.brokerconnection_id
+        WHERE a.apiclient_id = c.id)
+FROM orders_apikey k JOIN orders_apiclient c ON c.id = k.client_id WHERE k.prefix = %s
+"""  # noqa: S608 our own names

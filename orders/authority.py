@@ -12,16 +12,17 @@ from django.db import transaction
 from django.utils import timezone
 
 from brokers.contract import Grant, OrderRequest, OrderTerms, OrderType, Side, TimeInForce
+from brokers.models import Environment
 from execution_site import events, statements
 from execution_site.events import EventType, event_row
-from orders import entries, reading, replacing
+from orders import entries, hints, reading, replacing
 from orders.lifecycle import AT_VENUE, OrderStatus, PendingAction, advance
 from orders.models import Order, Origin, SubmissionAttempt
 from orders.payloads import order_json
 from orders.reading import Switches
 from orders.replacements import Replacement, ReplacementStatus
-from risk import locks
-from risk.checks import KillLevel, SystemMode
+from risk import locks, pacing
+from risk.facts import KillLevel, SystemMode
 
 GRANT_SECONDS = 2.0
 LOST_AFTER = timedelta(seconds=10)  # a sender of new terms that has not answered by then
@@ -40,8 +41,18 @@ def claim_and_grant(order_id: int, *, now: datetime) -> Grant | None:
         if refusal := _refusal(order, switches, now=now):
             _refuse(order, refusal, now=now)
             return None
+        granted_at = None
+        if switches.paced:
+            pacing.lock(order.connection_id)
+            if not Order.objects.due(now=now).filter(pk=order.pk).exists():
+                return None  # another worker has just been told its turn
+            turn = pacing.take(order.connection_id)
+            if not turn.granted:
+                _postpone(order, turn.at)
+                return None
+            granted_at = turn.at
         started = time.monotonic()
-        return _claim(order, switches, started=started, now=now)
+        return _claim(order, switches, started=started, now=now, granted_at=granted_at)
 
 
 def grant_replacement(order_id: int, *, now: datetime) -> Grant | None:
@@ -64,6 +75,9 @@ def grant_replacement(order_id: int, *, now: datetime) -> Grant | None:
             _end_replacement(row, order, ReplacementStatus.OVERTAKEN, "", now=now)
         elif row.widens and (refusal := _refusal_to_widen(order, row, switches)):
             _end_replacement(row, order, ReplacementStatus.REFUSED, refusal, now=now)
+        elif switches.paced and not (turn := pacing.take(order.connection_id)).granted:
+            row.due_at = turn.at
+            row.save(update_fields=["due_at"])
         else:
             return _grant_replacement(row, order, switches, started=started, now=now)
     return None
@@ -103,7 +117,8 @@ def _end_replacement(
     row.save(update_fields=["status", "detail", "due_at"])
     if order.pending_action == PendingAction.REPLACE:
         order.pending_action = PendingAction.NONE.value
-        entries.save(order, now=now)
+        order.reserved_quantity = None
+        entries.save(order, now=now, fields=("reserved_quantity",))
 
 
 def _refusal_to_widen(order: Order, row: Replacement, switches: Switches) -> str | None:
@@ -116,13 +131,19 @@ def _refusal_to_widen(order: Order, row: Replacement, switches: Switches) -> str
 
 def _switched_off(order: Order, switches: Switches) -> str | None:
     """Return the switch that stops an order, or None."""
-    reducing_passes = switches.kill_level is KillLevel.REDUCE_ONLY and order.reduce_only
-    if switches.kill_active and not reducing_passes:
+    reduces = switches.kill_level is KillLevel.REDUCE_ONLY and order.reduce_only
+    if switches.kill_level is not None and not reduces and order.origin != Origin.FLATTEN:
         return "kill_switch"
-    if order.origin == Origin.SIGNAL and switches.mode is not SystemMode.AUTONOMOUS:
-        return "system_mode"
+    if order.origin == Origin.SIGNAL:
+        supervised = switches.mode is SystemMode.SUPERVISED and order.approved_by
+        if switches.mode is not SystemMode.AUTONOMOUS and not supervised:
+            return "system_mode"
     if not order.connection.is_enabled:
         return "connection_disabled"
+    if order.connection.environment == Environment.LIVE and not switches.live_trading_enabled:
+        return "live_trading_disabled"
+    if switches.breakers and not order.reduce_only:
+        return "breaker"
     return None
 
 
@@ -161,7 +182,21 @@ def _refuse(order: Order, reason: str, *, now: datetime) -> None:
     entries.save(order, now=now)
 
 
-def _claim(order: Order, switches: Switches, *, started: float, now: datetime) -> Grant | None:
+def _postpone(order: Order, until: datetime) -> None:
+    """Let an order wait for its turn; it may expire meanwhile."""
+    Order.objects.filter(pk=order.pk, status=OrderStatus.PENDING).update(due_at=until)
+    account, order_id = order.connection.name, order.pk
+    transaction.on_commit(lambda: hints.transmit(order_id, account, at=until), robust=True)
+
+
+def _claim(
+    order: Order,
+    switches: Switches,
+    *,
+    started: float,
+    now: datetime,
+    granted_at: datetime | None,
+) -> Grant | None:
     """Write claim, attempt and event in one statement; of many workers exactly one gets it."""
     claimed_from = order.updated_at
     mid = None
@@ -180,6 +215,7 @@ def _claim(order: Order, switches: Switches, *, started: float, now: datetime) -
         "mid": mid,
         "epoch": switches.epoch,
         "number": order.retry_count + 1,
+        "granted_at": granted_at,
         **events.columns([row]),
     }
     claimed = statements.run(_CLAIM, params).fetchone()
@@ -224,7 +260,8 @@ WITH claimed AS (
 attempt AS (
     INSERT INTO orders_submissionattempt
         (order_id, number, epoch, granted_at, outcome, detail)
-    SELECT id, %(number)s, %(epoch)s, clock_timestamp(), 'GRANTED', '' FROM claimed
+    SELECT id, %(number)s, %(epoch)s,
+           coalesce(%(granted_at)s::timestamptz, clock_timestamp()), 'GRANTED', '' FROM claimed
     RETURNING id),
 event AS ({events.INSERT_EVENTS} CROSS JOIN claimed RETURNING id)
 SELECT id FROM attempt

@@ -49,13 +49,26 @@ class Amendment:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """A trade that an execution has closed or turned round, and what it made, net."""
+
+    key: FoldKey
+    pnl: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Folded:
-    """A holding, the newest execution in it, and the last point at which nothing was held."""
+    """A holding, the newest execution in it, and the last point at which nothing was held.
+
+    `closed` are the trades closed on the way here, `closed_pnl` the net PnL at the last of them.
+    """
 
     held: Holding = NOTHING
     newest: FoldKey | None = None
     flat: FoldKey | None = None
     flat_held: Holding = NOTHING
+    closed: tuple[Closed, ...] = ()
+    closed_pnl: Decimal = Decimal(0)
 
 
 def fold(start: Folded, executions: Iterable[Execution], *, multiplier: Decimal) -> Folded:
@@ -70,10 +83,13 @@ def fold(start: Folded, executions: Iterable[Execution], *, multiplier: Decimal)
             commission=one.commission,
             multiplier=multiplier,
         )
-        if held.quantity:
-            folded = Folded(held, one.key, folded.flat, folded.flat_held)
-        else:
-            folded = Folded(held, one.key, one.key, held)
+        closed, closed_pnl = folded.closed, folded.closed_pnl
+        was = folded.held.quantity
+        if was and was * held.quantity <= 0:
+            net = held.realized_pnl - held.commission
+            closed, closed_pnl = (*closed, Closed(one.key, net - closed_pnl)), net
+        flat, flat_held = (folded.flat, folded.flat_held) if held.quantity else (one.key, held)
+        folded = Folded(held, one.key, flat, flat_held, closed, closed_pnl)
     return folded
 
 

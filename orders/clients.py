@@ -22,6 +22,7 @@ class Scope(StrEnum):
     READ = "read"
     TRADE = "trade"
     CONTROL = "control"
+    APPROVE = "approve"
 
 
 class ApiClient(models.Model):

@@ -10,6 +10,7 @@ from orders import hints
 from orders.lifecycle import OrderStatus, PendingAction, advance
 from orders.models import Order
 from orders.payloads import order_json
+from risk import usage
 
 FIELDS = [
     "status",
@@ -34,6 +35,18 @@ def cancel_locked(order: Order, *, reason: str, now: datetime) -> None:
         order.cancel_due_at = now
         transaction.on_commit(partial(hints.cancel, order.pk, account), robust=True)
     save(order, now=now)
+
+
+def fail(order: Order, reason: str) -> None:
+    """End an order that never arrived; the day's trade it counted as is given back.
+
+    The order, which is locked, is the caller's to save.
+    """
+    order.status = advance(OrderStatus(order.status), OrderStatus.FAILED).value
+    order.status_reason = reason
+    order.pending_action = PendingAction.NONE.value
+    order.cancel_due_at = None
+    usage.count_trade(order.connection_id, order.strategy, order.trading_date, by=-1)
 
 
 def save(order: Order, *, now: datetime, fields: tuple[str, ...] = ()) -> None:

@@ -1,20 +1,26 @@
-"""What intake must know to judge a signal: read after the locks, in one statement."""
+"""What the gate must know to judge an order: references first, the rest after the locks."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
+from typing import Any
 
-from brokers.contract import Side
+from brokers.contract import OrderType, Side
+from brokers.instruments import InstrumentKind
 from execution_site import statements
-from risk.checks import Facts, KillLevel, Metric, SystemMode
+from orders import usage
+from risk import locks
+from risk.checks.verdict import seconds
+from risk.facts import Facts, Held, KillLevel, Limit, SystemMode
+from risk.kills import strictest
+from risk.limits import Metric
 
-DEFAULT_QUOTE_AGE = Decimal(10)  # seconds
-DEFAULT_SIGNAL_AGE = Decimal(300)  # seconds
+DECIMALS = ("net", "own", "buys", "sells", "own_buys", "own_sells", "closing_buys", "closing_sells")
 
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """The connection and instrument a signal names, and ids drawn for what it will become.
+    """The connection and instrument an order names, and ids drawn for what it will become.
 
     `clock` is the market's time where the account's market is replayed, else None.
     """
@@ -24,12 +30,21 @@ class References:
     roll_time: time
     roll_zone: str
     environment: str
+    capital: Decimal | None
+    reconciling: bool
+    clock_offset: Decimal | None
     instrument_id: int
+    kind: str
     currency: str
     multiplier: Decimal
     tick_size: Decimal
     lot_size: Decimal
     is_tradable: bool
+    underlying: str
+    freeze_quantity: Decimal | None
+    min_notional: Decimal | None
+    margin_rate: Decimal
+    in_session: bool | None
     clock: datetime | None
     signal_id: int
     decision_id: int
@@ -38,42 +53,62 @@ class References:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The state the signal is judged against."""
+    """The state an order is judged against."""
 
     stored_hash: str | None
     stored_status: int | None
     stored_answer: str | None
     stored_order: int | None
     mode: SystemMode
-    kill_active: bool
-    kill_level: KillLevel
+    live_trading_enabled: bool
     installation: str
+    kill_level: KillLevel | None
+    kill_scope: str
+    breakers: tuple[str, ...]
     bid: Decimal | None
     ask: Decimal | None
+    bid_size: Decimal | None
+    ask_size: Decimal | None
     last: Decimal | None
     quoted_at: datetime | None
-    limits: dict[str, Decimal]
+    limits: tuple[Limit, ...]
     allowed: tuple[tuple[str, ...], ...]
     denied: tuple[str, ...]
-    trades_today: Decimal
-    position: Decimal
-    closing_sell: Decimal
-    closing_buy: Decimal
+    account: Held
+    strategy: Held
+    closing_buys: Decimal
+    closing_sells: Decimal
+    best_buy: Decimal | None
+    best_sell: Decimal | None
+    same_at: datetime | None
+    account_pnl: Decimal | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The order that somebody asks for, as far as risk is concerned."""
+    """The order that somebody asks for, as far as risk is concerned.
 
+    `side` None closes what is held, `quantity` None all of it that can be closed; `excluding` is an
+    order of ours whose place it takes, `filled` what that one has traded.
+    """
+
+    account: str
+    strategy: str
     symbol: str
-    side: Side
-    quantity: Decimal
-    limit_price: Decimal | None
-    stop_price: Decimal | None
-    reduce_only: bool
-    closable: Decimal | None
+    side: Side | None
+    quantity: Decimal | None
+    order_type: OrderType = OrderType.MARKET
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    reduce_only: bool = False
     generated_at: datetime | None = None
     valid_until: datetime | None = None
+    origin: str = "SIGNAL"
+    approved_by: str | None = None
+    client_id: int = 0
+    key: str = ""
+    excluding: int = 0
+    filled: Decimal = Decimal(0)
 
 
 class UnknownNames(Exception):
@@ -84,165 +119,203 @@ class UnknownNames(Exception):
         self.account, self.symbol = account, symbol
 
 
-def references(account: str, symbol: str) -> References:
+def references(account: str, symbol: str, *, now: datetime) -> References:
     """Read what does not change while we judge; the ids are lost when nothing comes of them.
 
     :raises UnknownNames: saying which
     """
-    found = References(*statements.one(_REFERENCES, [account, symbol]))
+    params = {"account": account, "symbol": symbol, "now": now}
+    found = References(*statements.one(_REFERENCES, params))
     if not found.connection_id or not found.instrument_id:
         raise UnknownNames(account=not found.connection_id, symbol=not found.instrument_id)
     return found
 
 
-def situation(
+def lock(known: References, asked: Asked, *, now: datetime) -> list[tuple[str, bool]]:
+    """Take the locks a verdict needs before those of rows; return the shared limits that apply.
+
+    `now` is the wall's time.
+    """
+    key = f"{asked.client_id}\x1f{asked.strategy}\x1f{asked.key}"
+    locks.to_judge(key, connection_id=known.connection_id, instrument_id=known.instrument_id)
+    return locks.shared_limits(_scope(known, asked, now=now))
+
+
+def read(
+    known: References,
+    asked: Asked,
+    shared: list[tuple[str, bool]],
     *,
-    client_id: int,
-    strategy: str,
-    key: str,
-    connection_id: int,
-    instrument_id: int,
-    usage_id: int | None,
+    now: datetime,
+    day: date,
 ) -> Situation:
-    """Read all that can change, in the statement after the locks."""
-    row = statements.one(
-        _SITUATION,
-        {
-            "client": client_id,
-            "strategy": strategy,
-            "key": key,
-            "connection": connection_id,
-            "instrument": instrument_id,
-            "usage": usage_id,
-        },
-    )
-    head, (limits, allowed, denied), tail = row[:12], row[12:15], row[15:]
-    (stored_hash, stored_status, stored_answer, stored_order) = head[:4]
-    mode, kill_active, kill_level, installation, bid, ask, last, quoted_at = head[4:]
-    trades, position, sells, buys = (Decimal(value or 0) for value in tail)
+    """Read, after the locks, all that can change; `day` is the account's trading day."""
+    valued = [spans for metric, spans in shared if metric in usage.OF_THE_BOOK]
+    params = _scope(known, asked, now=now) | {
+        "wall": now,
+        "instrument": known.instrument_id,
+        "currency": known.currency,
+        "day": day,
+        "except": asked.excluding,
+        "client": asked.client_id,
+        "key": asked.key,
+        "side": asked.side.value if asked.side else "",
+        "quantity": asked.quantity,
+        "limit_price": asked.limit_price,
+        "stop_price": asked.stop_price,
+    }
+    sql = usage.statement(book=bool(valued), spans=any(valued))
+    return _situation(statements.one(sql, params))
+
+
+def _scope(known: References, asked: Asked, *, now: datetime) -> dict[str, Any]:
+    return {
+        "connection": known.connection_id,
+        "strategy": asked.strategy,
+        "symbol": asked.symbol,
+        "underlying": known.underlying,
+        "now": known.clock or now,
+    }
+
+
+def _situation(row: tuple[Any, ...]) -> Situation:
+    (body_hash, answer_status, answer, order_id), row = row[:4], row[4:]
+    (mode, live, installation, kill, breakers), row = row[:5], row[5:]
+    (bid, ask, bid_size, ask_size, last, quoted_at), row = row[:6], row[6:]
+    (limits, allowed, denied), row = row[:3], row[3:]
+    held = dict(zip(DECIMALS, row[:8], strict=True))
+    best_buy, best_sell, same_at, account_pnl = row[8:]
+    level, scope = strictest(kill)
     return Situation(
-        stored_hash,
-        stored_status,
-        stored_answer,
-        stored_order,
+        body_hash,
+        answer_status,
+        answer,
+        order_id,
         SystemMode(mode),
-        kill_active,
-        KillLevel(kill_level),
+        live,
         installation,
+        level,
+        scope,
+        tuple(breakers or ()),
         bid,
         ask,
+        bid_size,
+        ask_size,
         last,
         quoted_at,
-        {metric: Decimal(value) for metric, value in (limits or {}).items()},
-        tuple(tuple(names) for names in (allowed or [])),
-        tuple(denied or []),
-        trades,
-        position,
-        sells,
-        buys,
+        tuple(map(_limit, limits or ())),
+        tuple(tuple(names) for names in (allowed or ())),
+        tuple(denied or ()),
+        Held(net=held["net"], buys=held["buys"], sells=held["sells"]),
+        Held(net=held["own"], buys=held["own_buys"], sells=held["own_sells"]),
+        held["closing_buys"],
+        held["closing_sells"],
+        best_buy,
+        best_sell,
+        same_at,
+        None if account_pnl is None else Decimal(account_pnl),
+    )
+
+
+def _limit(row: list[Any]) -> Limit:
+    limit_id, version, metric, value, scope, by_strategy, used, at = row
+    return Limit(
+        id=limit_id,
+        version=version,
+        metric=Metric(metric),
+        value=Decimal(value),
+        scope=scope or "everything",
+        by_strategy=by_strategy,
+        used=None if used is None else Decimal(used),
+        at=None if at is None else datetime.fromisoformat(at),
     )
 
 
 def closable(seen: Situation, side: Side) -> Decimal:
     """Return what `side` can still close: what is held less what working orders already take."""
     held, taken = (
-        (seen.position, seen.closing_sell)
+        (seen.strategy.net, seen.closing_sells)
         if side is Side.SELL
-        else (-seen.position, seen.closing_buy)
+        else (-seen.strategy.net, seen.closing_buys)
     )
     return max(held - taken, Decimal(0))
 
 
 def judged(known: References, seen: Situation, asked: Asked, *, now: datetime) -> Facts:
-    """Return what risk judges an order by; `now` is the market's time."""
-    limits = seen.limits
+    """Return what risk judges an order by; `now` is the wall's time."""
+    side = asked.side
+    if side is None:
+        side = Side.BUY if seen.strategy.net < 0 else Side.SELL
+    can_close = closable(seen, side) if asked.reduce_only else None
+    quantity = asked.quantity
+    if quantity is None:
+        quantity = can_close or Decimal(0)
     return Facts(
-        now=now,
+        now=known.clock or now,
         mode=seen.mode,
-        kill_active=seen.kill_active,
+        origin=asked.origin,
+        approved_by=asked.approved_by,
         kill_level=seen.kill_level,
+        kill_scope=seen.kill_scope,
+        breakers=seen.breakers,
         connection_enabled=known.connection_enabled,
+        environment=known.environment,
+        live_trading_enabled=seen.live_trading_enabled,
+        reconciling=known.reconciling,
+        clock_offset=known.clock_offset,
         symbol=asked.symbol,
-        side=asked.side,
-        quantity=asked.quantity,
+        kind=InstrumentKind(known.kind),
+        multiplier=known.multiplier,
+        tick_size=known.tick_size,
+        lot_size=known.lot_size,
+        freeze_quantity=known.freeze_quantity,
+        min_notional=known.min_notional,
+        margin_rate=known.margin_rate,
+        is_tradable=known.is_tradable,
+        in_session=known.in_session,
+        side=side,
+        order_type=asked.order_type,
+        quantity=quantity,
+        filled=asked.filled,
         limit_price=asked.limit_price,
         stop_price=asked.stop_price,
         reduce_only=asked.reduce_only,
-        closable=asked.closable,
+        closable=can_close,
         generated_at=asked.generated_at,
         valid_until=asked.valid_until,
-        tick_size=known.tick_size,
-        lot_size=known.lot_size,
-        is_tradable=known.is_tradable,
         bid=seen.bid,
         ask=seen.ask,
+        bid_size=seen.bid_size,
+        ask_size=seen.ask_size,
         last=seen.last,
         quoted_at=seen.quoted_at,
         allowed=seen.allowed,
         denied=seen.denied,
-        max_order_quantity=limits.get(Metric.MAX_ORDER_QUANTITY),
-        max_daily_trades=limits.get(Metric.DAILY_TRADES),
-        trades_today=seen.trades_today,
-        max_quote_age=limits.get(Metric.QUOTE_AGE_SECONDS, DEFAULT_QUOTE_AGE),
-        max_signal_age=limits.get(Metric.SIGNAL_AGE_SECONDS, DEFAULT_SIGNAL_AGE),
+        limits=seen.limits,
+        account=seen.account,
+        strategy=seen.strategy,
+        crossed_price=seen.best_sell if side is Side.BUY else seen.best_buy,
+        duplicate_age=None if seen.same_at is None else seconds(now, seen.same_at),
+        capital=known.capital,
+        account_pnl=seen.account_pnl,
     )
 
 
-def lock_usage(connection_id: int, day: date) -> int:
-    """Lock the account's count of the day's trades, making it first where it is missing."""
-    params = (connection_id, Metric.DAILY_TRADES.value, day)
-    if (row := statements.run(_LOCK_USAGE, params).fetchone()) is None:
-        statements.run(_MAKE_USAGE, params)
-        row = statements.one(_LOCK_USAGE, params)
-    return int(row[0])
-
-
-_LOCK_USAGE = """SELECT id FROM risk_riskusage
-WHERE connection_id = %s AND metric = %s AND trading_date = %s FOR UPDATE"""
-_MAKE_USAGE = """INSERT INTO risk_riskusage (connection_id, metric, trading_date, used)
-VALUES (%s, %s, %s, 0) ON CONFLICT DO NOTHING"""
 _REFERENCES = """
 SELECT c.id, coalesce(c.is_enabled, false), c.day_roll_time, c.day_roll_zone, c.environment,
-       i.id, i.currency, i.multiplier, i.tick_size, i.lot_size, coalesce(i.is_tradable, false),
+       c.capital, coalesce(c.is_reconciling, false), c.clock_offset,
+       i.id, i.kind, i.currency, i.multiplier, i.tick_size, i.lot_size,
+       coalesce(i.is_tradable, false), coalesce(nullif(i.underlying, ''), i.symbol),
+       i.freeze_quantity, i.min_notional, i.margin_rate,
+       coalesce((SELECT s.closes_at > coalesce(clock.now, %(now)s) FROM brokers_exchangesession s
+                 WHERE s.exchange = i.exchange AND s.opens_at <= coalesce(clock.now, %(now)s)
+                 ORDER BY s.opens_at DESC LIMIT 1),
+                (SELECT false FROM brokers_exchangesession s
+                 WHERE s.exchange = i.exchange LIMIT 1)),
        clock.now, nextval('orders_signal_id_seq'), nextval('risk_riskdecision_id_seq'),
        nextval('orders_order_id_seq')
 FROM (SELECT 1) AS one
-LEFT JOIN brokers_brokerconnection c ON c.name = %s
+LEFT JOIN brokers_brokerconnection c ON c.name = %(account)s
 LEFT JOIN brokers_marketclock clock ON clock.connection_id = c.id
-LEFT JOIN brokers_instrument i ON i.symbol = %s
-"""
-_SITUATION = """
-SELECT s.body_hash, s.answer_status, s.answer, o.id,
-       control.mode, control.kill_active, control.kill_level, control.installation,
-       q.bid, q.ask, q.last, q.as_of,
-       (SELECT json_object_agg(metric, value) FROM (
-            SELECT metric, min(value)::text AS value FROM risk_risklimit
-            WHERE connection_id IS NULL OR connection_id = %(connection)s
-            GROUP BY metric) AS tightest),
-       (SELECT json_agg(symbols) FROM (
-            SELECT json_agg(symbol) AS symbols FROM risk_symbolrule
-            WHERE rule = 'ALLOW' AND (connection_id IS NULL OR connection_id = %(connection)s)
-            GROUP BY connection_id) AS lists),
-       (SELECT json_agg(symbol) FROM risk_symbolrule
-            WHERE rule = 'DENY' AND (connection_id IS NULL OR connection_id = %(connection)s)),
-       (SELECT used FROM risk_riskusage WHERE id = %(usage)s),
-       (SELECT quantity FROM portfolio_position
-            WHERE connection_id = %(connection)s AND strategy = %(strategy)s
-              AND instrument_id = %(instrument)s),
-       closing.sells, closing.buys
-FROM risk_systemcontrol AS control
-LEFT JOIN orders_signal s ON s.client_id = %(client)s AND s.strategy = %(strategy)s
-                         AND s.signal_id = %(key)s
-LEFT JOIN orders_order o ON o.signal_id = s.id
-LEFT JOIN brokers_quote q ON q.instrument_id = %(instrument)s
-CROSS JOIN (
-    SELECT sum(quantity - filled_quantity) FILTER (WHERE side = 'SELL') AS sells,
-           sum(quantity - filled_quantity) FILTER (WHERE side = 'BUY') AS buys
-    FROM orders_order
-    WHERE connection_id = %(connection)s AND strategy = %(strategy)s
-      AND instrument_id = %(instrument)s AND reduce_only
-      AND status IN ('PENDING', 'SUBMITTING', 'IN_DOUBT', 'SUBMITTED', 'ACCEPTED',
-                     'PARTIALLY_FILLED')
-) AS closing
-WHERE control.id = 1
+LEFT JOIN brokers_instrument i ON i.symbol = %(symbol)s
 """

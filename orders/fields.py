@@ -67,3 +67,7 @@ class Text(serializers.CharField):
         if not data.isprintable():
             self.fail("unprintable")
         return super().to_internal_value(data)
+
+
+class NothingInput(StrictSerializer):
+    """An empty object."""

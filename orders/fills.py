@@ -16,12 +16,12 @@ from django.db import transaction
 from brokers.contract import OrderReport
 from execution_site.events import EventType, record_event
 from orders import folding, hints, reading, replacing, writing
-from orders.booking import FoldKey, is_open, owes_fills, status_after
+from orders.booking import Closed, FoldKey, is_open, owes_fills, status_after
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import Fill, FillAmendment, Order
 from portfolio.holding import quantize
 from portfolio.models import Position
-from risk import locks
+from risk import locks, usage
 
 logger = logging.getLogger(__name__)
 
@@ -100,11 +100,12 @@ def _apply(order: Order, position: Position, news: News, *, now: datetime) -> No
     fills, amendments = _new_fills(order, news, now=now), _new_amendments(order, news, now=now)
     realized_before, commission_before = position.realized_pnl, position.commission
     amends = bool(amendments) or news.amended
+    closed: Sequence[Closed] = ()
     if amends and (fills or amendments):
-        folding.refold(position, order, fills, amendments, now=now)
+        closed = folding.refold(position, order, fills, amendments, now=now)
     elif fills:
         order.add(fills)
-        folding.fold_into(position, order, fills, now=now)
+        closed = folding.fold_into(position, order, fills, now=now)
     for fill in fills:
         order.filled_at = max(order.filled_at or fill.traded_at, fill.traded_at)
     _advance(order, report, now=now)
@@ -118,6 +119,7 @@ def _apply(order: Order, position: Position, news: News, *, now: datetime) -> No
             position=position,
             fills=fills,
             amendments=amendments,
+            closed=closed,
             realized=position.realized_pnl - realized_before,
             commission=position.commission - commission_before,
             newly_named=order.venue_order_id != was_named,
@@ -221,6 +223,8 @@ def _advance(order: Order, report: OrderReport, *, now: datetime) -> None:
     order.submitted_at = order.submitted_at or order.claimed_at
     order.not_found_count, order.not_found_since = 0, None
     order.poll_due_at = now if owes_fills(report, filled=order.traded_quantity) else None
+    if was is OrderStatus.FAILED and order.status != was:
+        usage.count_trade(order.connection_id, order.strategy, order.trading_date, by=1)
     if was is OrderStatus.FAILED and order.status == OrderStatus.ACCEPTED:
         logger.error("order %s was proved absent and is acknowledged: cancelling", order.pk)
         order.pending_action, order.cancel_due_at = PendingAction.CANCEL.value, now

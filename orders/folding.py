@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
+
+from django.db.models import Q
 
 from brokers.contract import Side
 from orders.amendments import FillAmendment
 from orders.booking import (
     Amendment,
+    Closed,
     Execution,
     Folded,
     FoldKey,
@@ -17,11 +21,16 @@ from orders.booking import (
 )
 from orders.models import Fill, Order
 from portfolio.holding import Holding
-from portfolio.models import Position
+from portfolio.models import ClosedTrade, Position
 
 
-def fold_into(position: Position, order: Order, fills: Sequence[Fill], *, now: datetime) -> None:
-    """Fold new fills into a locked position; one that is older than the newest refolds it."""
+def fold_into(
+    position: Position, order: Order, fills: Sequence[Fill], *, now: datetime
+) -> Sequence[Closed]:
+    """Fold new fills into a locked position; one that is older than the newest refolds it.
+
+    Return the trades they closed; those that a refold makes anew are forgotten first.
+    """
     folded = _folded(position)
     new = [execution(fill) for fill in fills]
     after = refold_from(folded, new)
@@ -31,6 +40,7 @@ def fold_into(position: Position, order: Order, fills: Sequence[Fill], *, now: d
         start = Folded() if after is None else _flat_start(folded)
         result = _refold(position, order, start, new)
     _unfold(position, result, now=now)
+    return result.closed
 
 
 def refold(
@@ -40,15 +50,17 @@ def refold(
     amendments: Sequence[FillAmendment],
     *,
     now: datetime,
-) -> None:
+) -> Sequence[Closed]:
     """Fold a locked position again from its first fill: a trade in it has been amended.
 
-    The order's totals are summed again too, over what its trades now are.
+    The order's totals are summed again too, over what its trades now are. Return the trades closed.
     """
     new = [execution(fill) for fill in fills]
-    _unfold(position, _refold(position, order, Folded(), new, amendments), now=now)
+    result = _refold(position, order, Folded(), new, amendments)
+    _unfold(position, result, now=now)
     mine = [*map(execution, Fill.objects.filter(order=order)), *new]
     order.total(mine, effective(mine, amendments_of(order, amendments)))
+    return result.closed
 
 
 def amendments_of(order: Order, new: Sequence[FillAmendment] = ()) -> dict[Trade, Amendment]:
@@ -77,13 +89,17 @@ def _refold(
     amendments: Sequence[FillAmendment] = (),
 ) -> Folded:
     """Return the position folded again from `start`, with the new executions in their places."""
-    booked = Fill.objects.filter(
-        connection_id=position.connection_id,
-        strategy=position.strategy,
-        instrument_id=position.instrument_id,
-    )
+    mine: dict[str, Any] = {
+        "connection_id": position.connection_id,
+        "strategy": position.strategy,
+        "instrument_id": position.instrument_id,
+    }
+    booked, closed = Fill.objects.filter(**mine), ClosedTrade.objects.filter(**mine)
     if start.newest is not None:
         booked = booked.filter(traded_at__gte=start.newest.traded_at)
+        at, trade = start.newest
+        closed = closed.filter(Q(closed_at__gt=at) | Q(closed_at=at, venue_trade_id__gt=trade))
+    closed.delete()
     every = sorted([*map(execution, booked), *new], key=lambda one: one.key)
     newer = [one for one in every if start.newest is None or one.key > start.newest]
     counting = effective(newer, amendments_of(order, amendments))
@@ -99,11 +115,13 @@ def _folded(position: Position) -> Folded:
     flat_held = Holding(
         realized_pnl=position.flat_realized_pnl, commission=position.flat_commission
     )
-    return Folded(position.holding, newest, flat, flat_held)
+    return Folded(position.holding, newest, flat, flat_held, (), position.closed_pnl)
 
 
 def _flat_start(folded: Folded) -> Folded:
-    return Folded(folded.flat_held, folded.flat, folded.flat, folded.flat_held)
+    held = folded.flat_held
+    net = held.realized_pnl - held.commission
+    return Folded(held, folded.flat, folded.flat, held, (), net)
 
 
 def _unfold(position: Position, folded: Folded, *, now: datetime) -> None:
@@ -114,4 +132,5 @@ def _unfold(position: Position, folded: Folded, *, now: datetime) -> None:
     position.flat_at, position.flat_trade_id = folded.flat or (None, "")
     position.flat_realized_pnl = folded.flat_held.realized_pnl
     position.flat_commission = folded.flat_held.commission
+    position.closed_pnl = folded.closed_pnl
     position.updated_at = now

@@ -9,6 +9,7 @@ from brokers.bars import BarBuilder
 from brokers.contract import QuoteUpdate
 from brokers.models import BrokerConnection
 from portfolio import history
+from risk import days
 
 KEEP_SECONDS = 1.0
 POINTS_KEPT = timedelta(days=30)
@@ -48,6 +49,7 @@ class HistoryKeeper:
         for connection, now in accounts.items():
             day = connection.trading_date(now)
             history.sample(connection_id=connection.pk, now=now, trading_date=day)
+            days.evaluate(connection_id=connection.pk, now=now, trading_date=day)
             if self._days.get(connection.pk) != day:
                 self._days[connection.pk] = day
                 history.prune(connection_id=connection.pk, before=day - POINTS_KEPT)

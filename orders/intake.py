@@ -7,7 +7,7 @@ one flush follows before anything leaves this process: the answer, the hint or a
 import hashlib
 import json
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -18,18 +18,17 @@ from brokers.contract import OrderType, Side, TimeInForce
 from execution_site import statements
 from execution_site.events import EventRow, EventType, canonical, event_row
 from orders import facts, hints, recording
+from orders.admission import Ticket, new_decision, new_order
+from orders.approvals import Approval, expires_at
 from orders.clients import ApiClient
 from orders.entries import cancel_entries
-from orders.facts import References, Situation
-from orders.identity import client_order_id
-from orders.lifecycle import OrderStatus, PendingAction
-from orders.models import Action, Order, Origin, Signal, SignalStatus
+from orders.facts import Asked, References, Situation
+from orders.models import Action, Order, Signal, SignalStatus
 from orders.payloads import order_json, refusal_problem, signal_json
 from portfolio.models import Position
 from risk import locks
-from risk.checks import Facts
-from risk.gate import BUILD, Verdict, judge
-from risk.models import RiskDecision
+from risk.facts import Facts
+from risk.gate import DecisionStatus, Verdict, judge
 
 
 class IdempotencyConflict(Exception):
@@ -99,38 +98,23 @@ def submit_signal(request: SignalRequest, *, client: ApiClient, now: datetime) -
     :raises InvalidSignal: no such account or symbol, or an order that would have expired
     :raises IdempotencyConflict: the key was used with another body
     """
-    known = _references(request)
+    known = references(request.account, request.symbol, now=now)
     market_now = known.clock or now
     if request.expires_at is not None and request.expires_at <= market_now:
         raise InvalidSignal([_error("expires_at", "in_the_past", "the order would have expired")])
     day = calendars.trading_date(market_now, roll=known.roll_time, zone=known.roll_zone)
-    trades = request.action is not Action.HOLD
+    asked = asked_by(request, client)
     with transaction.atomic(durable=True):
-        locks.signal_key(f"{client.pk}\x1f{request.strategy}\x1f{request.signal_id}")
-        usage_id = facts.lock_usage(known.connection_id, day) if trades else None
-        own: dict[str, Any] = {
-            "connection_id": known.connection_id,
-            "strategy": request.strategy,
-            "instrument_id": known.instrument_id,
-        }
-        if request.action is Action.EXIT:
-            locks.rows(Order.objects.open().filter(reduce_only=False, **own))
-        if request.reduces:
-            locks.rows(Position.objects.filter(**own))
-        seen = facts.situation(client_id=client.pk, key=request.signal_id, usage_id=usage_id, **own)
+        shared = facts.lock(known, asked, now=now)
+        lock_rows(request, known)
+        seen = facts.read(known, asked, shared, now=now, day=day)
         body_hash = hashlib.sha256(_text(request.body).encode()).hexdigest()
         if seen.stored_hash is not None:
             outcome = _stored(seen, body_hash)
         else:
+            judged = facts.judged(known, seen, asked, now=now)
             outcome = _record(
-                request,
-                client,
-                known,
-                seen,
-                usage_id=usage_id,
-                body_hash=body_hash,
-                now=now,
-                day=day,
+                request, client, known, seen, judged, body_hash=body_hash, now=now, day=day
             )
     statements.flush()
     if outcome.order_id is not None and not outcome.replayed:
@@ -143,44 +127,35 @@ def _record(
     client: ApiClient,
     known: References,
     seen: Situation,
+    judged: Facts,
     *,
-    usage_id: int | None,
     body_hash: str,
     now: datetime,
     day: date,
 ) -> Outcome:
     """Judge the signal and write it, with its order when it was approved."""
-    verdict, decision, order, judged = None, None, None, None
+    verdict, decision, order = None, None, None
     if request.action is not Action.HOLD:
-        judged = _facts(request, known, seen, now=known.clock or now)
         verdict = judge(judged)
-        decision = RiskDecision(
-            pk=known.decision_id,
-            status=verdict.status.value,
-            checks=[check.as_json() for check in verdict.checks],
-            inputs=judged.as_json(),
-            build=BUILD,
-            decided_at=now,
-        )
-    signal = _signal(request, client, known, verdict, now=now, body_hash=body_hash)
-    if judged is not None and verdict is not None:
-        signal.decision_id = known.decision_id
+        decision = new_decision(known, verdict, judged, now=now)
         if verdict.approved:
-            order = _order(request, client, known, seen, judged, now=now, day=day)
+            wanted = ticket(request, client=client.name, signal_id=known.signal_id)
+            order = new_order(wanted, known, seen, judged, now=now, day=day)
+    signal = _signal(request, client, known, verdict, now=now, body_hash=body_hash)
     status, answer = _answer(request, signal, verdict, order)
     signal.answer_status, signal.answer = status, answer
     written = _events(request, signal, verdict, order, now=now)
     recording.write(
-        recording.Recording(
-            signal=signal,
-            decision=decision,
-            order=order,
-            usage_id=usage_id,
-            events=written,
-            at=now,
-        )
+        recording.Recording(signal=signal, decision=decision, order=order, events=written, at=now)
     )
-    if request.action is Action.EXIT and verdict is not None and _may_cancel_entries(verdict):
+    if verdict is not None and verdict.status is DecisionStatus.AWAITING_APPROVAL:
+        Approval.objects.create(
+            signal=signal,
+            asked_at=now,
+            expires_at=expires_at(judged, now=now),
+            price=judged.mid,
+        )
+    elif request.action is Action.EXIT and verdict is not None and _may_cancel_entries(verdict):
         cancel_entries(
             connection_id=signal.connection_id,
             strategy=request.strategy,
@@ -197,27 +172,56 @@ def _may_cancel_entries(verdict: Verdict) -> bool:
     }
 
 
-def _facts(request: SignalRequest, known: References, seen: Situation, *, now: datetime) -> Facts:
+def lock_rows(request: SignalRequest, known: References) -> None:
+    """Lock what an order that closes rests on: the entries it cancels, and the position."""
+    own: dict[str, Any] = {
+        "connection_id": known.connection_id,
+        "strategy": request.strategy,
+        "instrument_id": known.instrument_id,
+    }
     if request.action is Action.EXIT:
-        side = Side.BUY if seen.position < 0 else Side.SELL
-    else:
-        side = Side(request.action.value)
-    closable = facts.closable(seen, side) if request.reduces else None
-    quantity = request.quantity
-    if quantity is None:
-        quantity = closable or Decimal(0)
-    asked = facts.Asked(
+        locks.rows(Order.objects.open().filter(reduce_only=False, **own))
+    if request.reduces:
+        locks.rows(Position.objects.filter(**own))
+
+
+def asked_by(request: SignalRequest, client: ApiClient, *, approved_by: str | None = None) -> Asked:
+    """Return the order a signal asks for, as risk sees it."""
+    side = None if request.action in {Action.EXIT, Action.HOLD} else Side(request.action.value)
+    return Asked(
+        account=request.account,
+        strategy=request.strategy,
         symbol=request.symbol,
         side=side,
-        quantity=quantity,
+        quantity=request.quantity,
+        order_type=request.order_type,
         limit_price=request.limit_price,
         stop_price=request.stop_price,
         reduce_only=request.reduces,
-        closable=closable,
         generated_at=request.generated_at,
         valid_until=request.valid_until,
+        approved_by=approved_by,
+        client_id=client.pk,
+        key=request.signal_id,
     )
-    return facts.judged(known, seen, asked, now=now)
+
+
+def ticket(request: SignalRequest, *, client: str, signal_id: int, approved_by: str = "") -> Ticket:
+    """Return what a signal's order is, beyond what it is judged by."""
+    return Ticket(
+        account=request.account,
+        strategy=request.strategy,
+        client=client,
+        key=request.signal_id,
+        signal_id=signal_id,
+        order_type=request.order_type,
+        time_in_force=request.time_in_force,
+        expires_at=request.expires_at,
+        post_only=request.post_only,
+        reference_price=request.reference_price,
+        correlation_id=request.correlation_id,
+        approved_by=approved_by,
+    )
 
 
 def _signal(
@@ -229,10 +233,7 @@ def _signal(
     now: datetime,
     body_hash: str,
 ) -> Signal:
-    if verdict is None:
-        status = SignalStatus.HELD
-    else:
-        status = SignalStatus.APPROVED if verdict.approved else SignalStatus.REFUSED
+    status = SignalStatus.HELD if verdict is None else SignalStatus(verdict.status.value)
     return Signal(
         pk=known.signal_id,
         client=client,
@@ -245,59 +246,11 @@ def _signal(
         action=request.action.value,
         quantity=request.quantity,
         status=status.value,
+        decision_id=None if verdict is None else known.decision_id,
         generated_at=request.generated_at,
         received_at=now,
         correlation_id=request.correlation_id,
         reason=request.reason,
-    )
-
-
-def _order(
-    request: SignalRequest,
-    client: ApiClient,
-    known: References,
-    seen: Situation,
-    judged: Facts,
-    *,
-    now: datetime,
-    day: date,
-) -> Order:
-    # A deadline of ours is on the wall's clock, also where the signal's is on a replayed one.
-    good_for = timedelta(microseconds=int(judged.max_signal_age * 1_000_000))
-    if request.valid_until is not None:
-        good_for = min(good_for, request.valid_until - judged.now)
-    return Order(
-        pk=known.order_id,
-        signal_id=known.signal_id,
-        origin=Origin.SIGNAL.value,
-        client_order_id=client_order_id(
-            installation=seen.installation,
-            client=client.name,
-            account=request.account,
-            strategy=request.strategy,
-            signal_id=request.signal_id,
-        ),
-        connection_id=known.connection_id,
-        strategy=request.strategy,
-        instrument_id=known.instrument_id,
-        side=judged.side.value,
-        order_type=request.order_type.value,
-        time_in_force=request.time_in_force.value,
-        quantity=judged.quantity,
-        limit_price=request.limit_price,
-        stop_price=request.stop_price,
-        expires_at=request.expires_at,
-        post_only=request.post_only,
-        reduce_only=request.reduces,
-        status=OrderStatus.PENDING.value,
-        pending_action=PendingAction.NONE.value,
-        reference_price=request.reference_price,
-        correlation_id=request.correlation_id,
-        trading_date=day,
-        created_at=now,
-        updated_at=now,
-        due_at=now,
-        send_before=now + good_for,
     )
 
 
@@ -314,7 +267,7 @@ def _answer(
     }
     if verdict is None:
         return 200, json.dumps(body)
-    if verdict.approved:
+    if not verdict.refused:
         return 202, json.dumps(body)
     problem = refusal_problem(verdict)
     return 422, json.dumps(problem | {"signal": body["signal"], "decision": decision})
@@ -340,9 +293,13 @@ def _events(
     return written
 
 
-def _references(request: SignalRequest) -> References:
+def references(account: str, symbol: str, *, now: datetime) -> References:
+    """Read what an order names.
+
+    :raises InvalidSignal: there is no such account or symbol
+    """
     try:
-        return facts.references(request.account, request.symbol)
+        return facts.references(account, symbol, now=now)
     except facts.UnknownNames as e:
         errors = []
         if e.account:

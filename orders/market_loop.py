@@ -17,7 +17,7 @@ from brokers.models import BrokerConnection, Quote
 from brokers.paper.venue import match
 from execution_site import bus, leases
 from execution_site.models import ProcessStatus
-from orders import monitoring
+from orders import breaker_watch, monitoring
 from orders.history_keeper import HistoryKeeper
 from orders.payloads import time_text
 from portfolio.holding import unrealized_pnl
@@ -64,6 +64,7 @@ class MarketLoop:
         if self._history.is_due:
             live = BrokerConnection.objects.enabled().filter(marketclock=None)
             self._history.keep(dict.fromkeys(live, now))
+            breaker_watch.evaluate(now=now)
         return True
 
     def _follow(self, *, now: datetime) -> None:

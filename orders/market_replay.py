@@ -28,6 +28,7 @@ from orders.history_keeper import HistoryKeeper
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
 from orders.market_loop import publish_latest
 from orders.models import Order
+from risk import days
 
 SHOW_SECONDS = 0.25
 LEASE_TTL = timedelta(seconds=10)
@@ -167,6 +168,8 @@ class Replay:
         """Stand still at a quote while the strategy sends its signals."""
         self.tally.signals_at += 1
         self._store(update, ())
+        day = self.connection.trading_date(update.as_of)
+        days.evaluate(connection_id=self.connection.pk, now=update.as_of, trading_date=day)
         if self.strategy is not None:
             self.strategy.go()
         self._settle()

@@ -6,12 +6,14 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
 from brokers.contract import Liquidity, OrderType, Side, TimeInForce
 from brokers.models import BrokerConnection, Instrument
 from orders.amendments import FillAmendment
+from orders.approvals import Approval
 from orders.booking import Execution
 from orders.clients import ApiClient, ApiKey
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
@@ -22,6 +24,7 @@ from risk.models import RiskDecision
 __all__ = [
     "ApiClient",
     "ApiKey",
+    "Approval",
     "Fill",
     "FillAmendment",
     "Order",
@@ -53,6 +56,9 @@ class SignalStatus(StrEnum):
 
     REFUSED = "REFUSED"
     APPROVED = "APPROVED"
+    AWAITING_APPROVAL = "AWAITING_APPROVAL"
+    DECLINED = "DECLINED"
+    EXPIRED = "EXPIRED"
     HELD = "HELD"
 
 
@@ -60,6 +66,7 @@ class Origin(StrEnum):
     """Why an order exists."""
 
     SIGNAL = "SIGNAL"
+    FLATTEN = "FLATTEN"
     EXTERNAL = "EXTERNAL"
 
 
@@ -118,9 +125,12 @@ class Order(models.Model):
     was granted, against which slippage is measured. Not sent by `send_before`, it expires unsent.
     Busts and corrections have changed its filled quantity by `amended_quantity` (negative for a
     bust): what was traded decides its status, what is left of it its position. `terms_at` is the
-    venue's time of the report that quantity and prices were last taken from.
+    venue's time of the report that quantity and prices were last taken from. While it works it
+    counts against limits at `reserved_price`, the worst it can trade at, and while a larger
+    quantity is on its way to the venue, with `reserved_quantity`.
     """
 
+    decision = models.OneToOneField(RiskDecision, on_delete=models.PROTECT, null=True)
     signal = models.OneToOneField(Signal, on_delete=models.PROTECT, null=True)
     origin = models.CharField(max_length=16, choices=_choices(Origin))
     client_order_id = models.CharField(max_length=64)
@@ -134,6 +144,9 @@ class Order(models.Model):
     quantity = models.DecimalField(**MONEY)
     limit_price = models.DecimalField(null=True, **MONEY)
     stop_price = models.DecimalField(null=True, **MONEY)
+    reserved_price = models.DecimalField(null=True, **MONEY)
+    reserved_quantity = models.DecimalField(null=True, **MONEY)
+    approved_by = models.CharField(max_length=150, blank=True)
     reduce_only = models.BooleanField(default=False)
     post_only = models.BooleanField(default=False)
     expires_at = models.DateTimeField(null=True)
@@ -196,9 +209,10 @@ class Order(models.Model):
         indexes = [
             models.Index(
                 name="order_open",
-                fields=["connection", "strategy", "instrument"],
+                fields=["connection", "instrument", "strategy"],
                 condition=Q(status__in=sorted(OPEN)),
             ),
+            models.Index(name="order_recent", fields=["connection", "instrument", "created_at"]),
             models.Index(name="order_due", fields=["due_at"], condition=Q(status="PENDING")),
             models.Index(
                 name="order_claimed",
@@ -282,6 +296,7 @@ class SubmissionAttempt(models.Model):
         constraints = [
             models.UniqueConstraint(name="attempt_number_once", fields=["order", "number"])
         ]
+        indexes = [BrinIndex(name="attempt_granted", fields=["granted_at"])]
 
     def __str__(self) -> str:
         return f"attempt {self.number} of order {self.order_id}"

@@ -9,9 +9,9 @@ from django.utils import timezone
 from brokers import registry
 from brokers.contract import BrokerError, OrderReport
 from orders import authority, entries, fills, replacement_sending
-from orders.lifecycle import AT_VENUE, OrderStatus, PendingAction, advance
+from orders.lifecycle import AT_VENUE, OrderStatus, PendingAction
 from orders.models import Order, StreamCursor
-from risk import locks
+from risk import locks, pacing
 
 NOT_FOUNDS = 3
 PROOF_SECONDS = 5
@@ -53,10 +53,8 @@ def _count_not_found(order_id: int, *, now: datetime) -> None:
         order.not_found_since = order.not_found_since or now
         proved = now - order.not_found_since >= timedelta(seconds=PROOF_SECONDS)
         if order.not_found_count >= NOT_FOUNDS and proved:
-            order.status = advance(OrderStatus.IN_DOUBT, OrderStatus.FAILED).value
-            order.status_reason = "proved_absent"
-            order.pending_action = PendingAction.NONE.value
-            order.poll_due_at = order.cancel_due_at = None
+            entries.fail(order, "proved_absent")
+            order.poll_due_at = None
         entries.save(order, now=now, fields=("not_found_count", "not_found_since"))
 
 
@@ -78,6 +76,7 @@ def cancel(order_id: int, *, now: datetime) -> None:
         return  # not due, being asked, or not yet acknowledged: its sender cancels it
     order = Order.objects.select_related("connection").get(pk=order_id)
     account = order.connection.name
+    pacing.count(order.connection_id)
     try:
         report: OrderReport | None = registry.adapter_for(account).cancel(order.client_order_id)
     except BrokerError as e:  # it stays due

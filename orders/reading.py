@@ -14,24 +14,31 @@ from brokers.models import BrokerConnection, Instrument, Quote
 from execution_site import statements
 from orders.models import Order
 from portfolio.models import Position
-from risk.checks import KillLevel, SystemMode
+from risk.facts import KillLevel, SystemMode
+from risk.kills import STRICTEST, strictest
 
 M = TypeVar("M", bound=Model)
 
 _ORDER = tuple(f.attname for f in Order._meta.concrete_fields)
 _POSITION = tuple(f.attname for f in Position._meta.concrete_fields)
-_CONNECTION = ("id", "name", "is_enabled", "day_roll_time", "day_roll_zone")
+_CONNECTION = ("id", "name", "is_enabled", "environment", "day_roll_time", "day_roll_zone")
 _INSTRUMENT = ("id", "symbol", "currency", "multiplier")
 _QUOTE = ("instrument_id", "bid", "ask", "last", "as_of")
 
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """What may stop an order at the last gate, read under the senders' lock."""
+    """What may stop an order at the last gate, read under the senders' lock.
+
+    `breakers`: one that applies has tripped; `paced`: its account has a limit of sends a second or
+    a minute.
+    """
 
     mode: SystemMode
-    kill_active: bool
-    kill_level: KillLevel
+    live_trading_enabled: bool
+    kill_level: KillLevel | None
+    breakers: bool
+    paced: bool
     epoch: int
     position: Decimal
     account_position: Decimal
@@ -63,12 +70,14 @@ def with_switches(order_id: int) -> tuple[Order, Switches]:
         raise Order.DoesNotExist
     values = iter(row)
     order = _order(values)
-    mode, active, level, epoch, position, account, closing, bid, ask = values
+    mode, live, kill, breakers, paced, epoch, position, account, closing, bid, ask = values
     zero = Decimal(0)
     return order, Switches(
         SystemMode(mode),
-        active,
-        KillLevel(level),
+        live,
+        strictest(kill)[0],
+        breakers,
+        paced,
         epoch,
         position or zero,
         account or zero,
@@ -135,7 +144,15 @@ _ORDER_COLUMNS = ", ".join(
     )
 )
 _SWITCHES = f"""
-SELECT {_ORDER_COLUMNS}, control.mode, control.kill_active, control.kill_level, control.epoch,
+SELECT {_ORDER_COLUMNS}, control.mode, control.live_trading_enabled,
+       {STRICTEST.format(connection="o.connection_id", strategy="o.strategy", symbol="i.symbol")},
+       EXISTS (SELECT 1 FROM risk_breaker b
+               WHERE b.is_enabled AND b.state = 'TRIPPED' AND b.strategy IN ('', o.strategy)
+                 AND (b.connection_id IS NULL OR b.connection_id = o.connection_id)),
+       EXISTS (SELECT 1 FROM risk_risklimit l
+               WHERE l.metric IN ('orders_per_second', 'orders_per_minute')
+                 AND (l.connection_id IS NULL OR l.connection_id = o.connection_id)),
+       control.epoch,
        (SELECT quantity FROM portfolio_position
             WHERE connection_id = o.connection_id AND strategy = o.strategy
               AND instrument_id = o.instrument_id),

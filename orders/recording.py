@@ -10,7 +10,9 @@ from django.db.models import Model
 from execution_site import events, statements
 from execution_site.events import EventRow
 from orders.models import Order, Signal
+from risk.limits import Metric
 from risk.models import RiskDecision
+from risk.usage import COUNT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,6 @@ class Recording:
     signal: Signal
     decision: RiskDecision | None
     order: Order | None
-    usage_id: int | None
     events: list[EventRow]
     at: datetime
 
@@ -37,8 +38,10 @@ def write(recording: Recording) -> None:
             "connection_id": recording.order.connection_id,
             "strategy": recording.order.strategy,
             "instrument_id": recording.order.instrument_id,
+            "trading_date": recording.order.trading_date,
+            "metric": Metric.DAILY_TRADES.value,
+            "by": 1,
             "at": recording.at,
-            "usage_id": recording.usage_id,
         }
     params |= {name: statements.row_json(row) for name, row in rows.items()}
     statements.run(_statement(**{name: type(row) for name, row in rows.items()}), params)
@@ -67,9 +70,9 @@ def _insert(name: str, model: type[Model]) -> str:
 _POSITION = """position AS (
     INSERT INTO portfolio_position (connection_id, strategy, instrument_id, quantity, cost,
         realized_pnl, commission, folded_trade_id, flat_trade_id, flat_realized_pnl,
-        flat_commission, updated_at)
-    VALUES (%(connection_id)s, %(strategy)s, %(instrument_id)s, 0, 0, 0, 0, '', '', 0, 0, %(at)s)
+        flat_commission, closed_pnl, updated_at)
+    VALUES (%(connection_id)s, %(strategy)s, %(instrument_id)s,
+            0, 0, 0, 0, '', '', 0, 0, 0, %(at)s)
     ON CONFLICT DO NOTHING)"""
 
-_USAGE = """usage AS (
-    UPDATE risk_riskusage SET used = used + 1 WHERE id = %(usage_id)s)"""
+_USAGE = f"usage AS ({COUNT})"

@@ -14,18 +14,23 @@ from typing import Any
 
 from django.db import transaction
 
-from brokers import clocks
 from brokers.contract import OrderReport, OrderTerms, OrderType, Side
 from execution_site import audit
 from orders import entries, facts, hints
+from orders.admission import new_decision, reserved_price
+from orders.facts import Asked, References
 from orders.lifecycle import AT_VENUE, OPEN, OrderStatus, PendingAction
 from orders.models import Order
 from orders.replacements import OPEN as UNSETTLED
 from orders.replacements import Replacement, ReplacementStatus
 from portfolio.models import Position
 from risk import locks
-from risk.checks import CheckStatus, Facts, tick_and_lot
-from risk.gate import BUILD, DecisionStatus, Verdict, judge
+from risk.checks import CheckStatus
+from risk.checks.order import tick_and_lot
+from risk.checks.verdict import check
+from risk.facts import Facts
+from risk.gate import DecisionStatus, Verdict, judge
+from risk.limits import Metric
 from risk.models import RiskDecision
 
 ASK_AGAIN = timedelta(seconds=2)
@@ -89,14 +94,15 @@ def request_replace(
     """
     refused: Verdict | None = None
     with transaction.atomic(durable=True):
-        order, usage_id = _locked(order_id)
+        order, known, shared = _locked(order_id, now=now)
         if expected is not None and expected != version(order):
             raise VersionConflict(f"the order is now {version(order)}")
         _must_be_modifiable(order)
         was = terms_of(order)
         wanted = _wanted(order, changes)
         widening = widens(was, wanted, Side(order.side))
-        verdict, decision = _judge(order, wanted, widening=widening, usage_id=usage_id, now=now)
+        judged = _facts(order, wanted, known, shared, now=now)
+        verdict, decision = _judge(judged, known, widening=widening, now=now)
         row = Replacement(
             order=order,
             quantity=wanted.quantity,
@@ -125,16 +131,25 @@ def request_replace(
             row.status, row.due_at = ReplacementStatus.DONE, None
             row.save()
             apply_terms(order, wanted)
-            entries.save(order, now=now, fields=TERM_FIELDS)
+            order.reserved_price = reserved_price(judged)
+            entries.save(order, now=now, fields=(*TERM_FIELDS, "reserved_price"))
         else:
             row.save()
             order.pending_action = PendingAction.REPLACE.value
-            entries.save(order, now=now)
+            _reserve(order, wanted, judged)
+            entries.save(order, now=now, fields=("reserved_price", "reserved_quantity"))
             account = order.connection.name
             transaction.on_commit(partial(hints.replace, order.pk, account), robust=True)
     if refused is not None:
         raise ReplacementRefused(refused)
     return order
+
+
+def _reserve(order: Order, wanted: OrderTerms, judged: Facts) -> None:
+    """Count the order at the larger of its old and its new terms until the venue has spoken."""
+    order.reserved_quantity = max(order.quantity, wanted.quantity)
+    prices = (order.reserved_price, reserved_price(judged))
+    order.reserved_price = max((p for p in prices if p is not None), default=None)
 
 
 TERM_FIELDS = ("quantity", "limit_price", "stop_price")
@@ -188,17 +203,20 @@ def settle(order: Order, *, now: datetime) -> None:
             if row.status == ReplacementStatus.SENT:
                 order.poll_due_at = now + ASK_AGAIN
             continue
-        row.due_at = None
+        row.due_at = order.reserved_quantity = None
         row.save(update_fields=["status", "detail", "due_at"])
         if order.pending_action == PendingAction.REPLACE:
             order.pending_action = PendingAction.NONE.value
 
 
-def _locked(order_id: int) -> tuple[Order, int]:
-    """Lock the usage, the order, and where it closes its position; return order and usage row."""
-    account = Order.objects.select_related("connection").get(pk=order_id).connection
-    day = account.trading_date(clocks.market_now(account.name))
-    usage_id = facts.lock_usage(account.pk, day)
+Shared = list[tuple[str, bool]]
+
+
+def _locked(order_id: int, *, now: datetime) -> tuple[Order, References, Shared]:
+    """Lock all that judging other terms of the order rests on, and the order."""
+    named = Order.objects.select_related("connection", "instrument").get(pk=order_id)
+    known = facts.references(named.connection.name, named.instrument.symbol, now=now)
+    shared = facts.lock(known, _asked(named, terms_of(named)), now=now)
     locks.rows(Order.objects.filter(pk=order_id))
     order = Order.objects.select_related("connection", "instrument").get(pk=order_id)
     if order.reduce_only:
@@ -209,7 +227,7 @@ def _locked(order_id: int) -> tuple[Order, int]:
                 instrument=order.instrument_id,
             )
         )
-    return order, usage_id
+    return order, known, shared
 
 
 def _must_be_modifiable(order: Order) -> None:
@@ -244,57 +262,56 @@ def _wanted(order: Order, changes: Changes) -> OrderTerms:
 
 
 def _judge(
-    order: Order, wanted: OrderTerms, *, widening: bool, usage_id: int, now: datetime
+    judged: Facts, known: References, *, widening: bool, now: datetime
 ) -> tuple[Verdict, RiskDecision]:
     """Judge the order as it shall be; one that narrows need only be in ticks and lots."""
-    judged = _facts(order, wanted, usage_id=usage_id, now=now)
     verdict = judge(judged)
+    if verdict.status is DecisionStatus.AWAITING_APPROVAL:
+        waits = check("system_mode", False, "what widens an order takes a new signal to approve")
+        verdict = Verdict(DecisionStatus.REFUSED, (*verdict.checks, waits))
     if not widening:
-        check = tick_and_lot(judged)
-        passed = check.status is CheckStatus.PASSED
+        sized = tick_and_lot(judged)
+        passed = sized.status is CheckStatus.PASSED
         status = DecisionStatus.APPROVED if passed else DecisionStatus.REFUSED
-        verdict = Verdict(status, (check,))
-    decision = RiskDecision.objects.create(
-        status=verdict.status.value,
-        checks=[check.as_json() for check in verdict.checks],
-        inputs=judged.as_json(),
-        build=BUILD,
-        decided_at=now,
-    )
+        verdict = Verdict(status, (sized,))
+    decision = new_decision(known, verdict, judged, now=now)
+    decision.save(force_insert=True)
     return verdict, decision
 
 
-def _facts(order: Order, wanted: OrderTerms, *, usage_id: int, now: datetime) -> Facts:
-    """Return what the new terms are judged by; what the order itself takes is not counted twice."""
-    known = facts.references(order.connection.name, order.instrument.symbol)
-    market_now = known.clock or now
-    seen = facts.situation(
-        client_id=0,
-        key="",
+def _asked(order: Order, wanted: OrderTerms) -> Asked:
+    """Return the order as it shall be; that it was approved by a person it keeps."""
+    return Asked(
+        account=order.connection.name,
         strategy=order.strategy,
-        connection_id=order.connection_id,
-        instrument_id=order.instrument_id,
-        usage_id=usage_id,
+        symbol=order.instrument.symbol,
+        side=Side(order.side),
+        quantity=wanted.quantity,
+        order_type=OrderType(order.order_type),
+        limit_price=wanted.limit_price,
+        stop_price=wanted.stop_price,
+        reduce_only=order.reduce_only,
+        origin=order.origin,
+        approved_by=order.approved_by or None,
+        excluding=order.pk,
+        filled=order.traded_quantity,
     )
-    side = Side(order.side)
-    quantity, closable = wanted.quantity, None
-    if order.reduce_only:
-        quantity = wanted.quantity - order.filled_quantity
-        closable = facts.closable(seen, side) + order.remaining_quantity
-    return facts.judged(
-        known,
-        replace(seen, trades_today=max(seen.trades_today - 1, Decimal(0))),
-        facts.Asked(
-            symbol=order.instrument.symbol,
-            side=side,
-            quantity=quantity,
-            limit_price=wanted.limit_price,
-            stop_price=wanted.stop_price,
-            reduce_only=order.reduce_only,
-            closable=closable,
-        ),
-        now=market_now,
+
+
+def _facts(
+    order: Order, wanted: OrderTerms, known: References, shared: Shared, *, now: datetime
+) -> Facts:
+    """Return what the new terms are judged by; what the order itself takes is not counted twice."""
+    asked = _asked(order, wanted)
+    day = order.connection.trading_date(known.clock or now)
+    seen = facts.read(known, asked, shared, now=now, day=day)
+    limits = tuple(
+        replace(limit, used=max(limit.used - 1, Decimal(0)))
+        if limit.metric is Metric.DAILY_TRADES and limit.used is not None
+        else limit
+        for limit in seen.limits
     )
+    return facts.judged(known, replace(seen, limits=limits), asked, now=now)
 
 
 def _terms_json(terms: OrderTerms) -> dict[str, Any]:

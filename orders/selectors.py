@@ -14,11 +14,13 @@ from brokers.quotes import quote_json
 from execution_site.events import Event, EventType
 from execution_site.models import ProcessStatus
 from orders import quality
-from orders.lifecycle import OrderStatus
+from orders.lifecycle import TERMINAL, OrderStatus
 from orders.models import Fill, Order, Signal, SubmissionAttempt
 from orders.payloads import fill_json, order_json, signal_json, time_text
 from portfolio import selectors as holdings
 from risk import control
+from risk.kills import KillSwitch, visible
+from risk.models import Breaker
 
 SHOWN = 100
 
@@ -115,9 +117,11 @@ def execution(order: Order) -> dict[str, Any]:
 def system(accounts: Sequence[str]) -> dict[str, Any]:
     """Return the switches, the connections and the processes."""
     now = timezone.now()
-    switches = control.current()
-    shown = control.control_json(switches)
-    shown["kill_switch"]["in_flight"] = _in_flight(switches.engaged_at)
+    kills = visible(accounts)
+    shown = control.control_json(control.current(), kills)
+    for said, kill in zip(shown["kill_switches"], kills, strict=True):
+        said["in_flight"] = in_flight(kill)
+    shown["breakers"] = [breaker_json(row) for row in breakers_of(accounts)]
     rows = BrokerConnection.objects.filter(name__in=accounts).order_by("name")
     connections = [
         {
@@ -148,17 +152,50 @@ def snapshot(accounts: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _in_flight(engaged_at: datetime | None) -> list[dict[str, Any]]:
-    """Return the attempts granted before the last kill and not answered when it engaged."""
-    if engaged_at is None:
-        return []
-    open_then = SubmissionAttempt.objects.filter(granted_at__lte=engaged_at).filter(
-        Q(answered_at__isnull=True) | Q(answered_at__gt=engaged_at)
-    )
+def in_flight(kill: KillSwitch) -> list[dict[str, Any]]:
+    """Return the sends in its scope that were granted before a kill and unanswered when it began.
+
+    One whose order had ended by then (found out by asking) is not in flight.
+    """
+    unanswered = Q(answered_at__isnull=True) | Q(answered_at__gt=kill.engaged_at)
+    ended = Q(order__status__in=TERMINAL, order__updated_at__lt=kill.engaged_at)
+    attempts = SubmissionAttempt.objects.filter(unanswered, epoch__lt=kill.epoch).exclude(ended)
+    if kill.connection_id is not None:
+        attempts = attempts.filter(order__connection=kill.connection_id)
+    if kill.strategy:
+        attempts = attempts.filter(order__strategy=kill.strategy)
+    if kill.symbol:
+        attempts = attempts.filter(order__instrument__symbol=kill.symbol)
     return [
         {"order": order, "attempt": number, "epoch": epoch}
-        for order, number, epoch in open_then.values_list("order_id", "number", "epoch")
+        for order, number, epoch in attempts.order_by("pk").values_list(
+            "order_id", "number", "epoch"
+        )
     ]
+
+
+def breakers_of(accounts: Iterable[str]) -> QuerySet[Breaker]:
+    """Return the breakers that are switched on and watch any of these accounts."""
+    ours = Q(connection=None) | Q(connection__name__in=list(accounts))
+    return Breaker.objects.filter(ours, is_enabled=True).select_related("connection").order_by("pk")
+
+
+def breaker_json(row: Breaker) -> dict[str, Any]:
+    """Return a breaker as clients see it; `distance` is what is left, as a share of `threshold`."""
+    return {
+        "id": row.pk,
+        "kind": row.kind,
+        "account": row.connection.name if row.connection else None,
+        "strategy": row.strategy or None,
+        "state": row.state,
+        "action": row.action,
+        "value": optional_text(row.value),
+        "threshold": decimal_text(row.threshold),
+        "distance": optional_text(row.distance),
+        "detail": row.detail or None,
+        "evaluated_at": time_text(row.evaluated_at),
+        "tripped_at": time_text(row.tripped_at),
+    }
 
 
 def _process(row: ProcessStatus, *, now: datetime) -> dict[str, Any]:

@@ -57,9 +57,9 @@ def _record_unsent(grant: Grant, reason: str, *, now: datetime) -> None:
         order.retry_count += 1
         order.status_reason = reason[:200]
         if order.pending_action == PendingAction.CANCEL:
-            _fail(order, "cancelled_before_send")
+            entries.fail(order, "cancelled_before_send")
         elif order.retry_count >= ATTEMPTS:
-            _fail(order, "retries_exhausted")
+            entries.fail(order, "retries_exhausted")
         else:
             order.status = advance(OrderStatus.SUBMITTING, OrderStatus.PENDING).value
             order.due_at = now + timedelta(seconds=BACKOFF_SECONDS[order.retry_count - 1])
@@ -114,15 +114,8 @@ def _disable_connection(grant: Grant, reason: str, *, now: datetime) -> None:
             object_id=connection.name,
         )
         if order.status == OrderStatus.SUBMITTING:
-            _fail(order, "credentials_refused")
+            entries.fail(order, "credentials_refused")
             entries.save(order, now=now)
-
-
-def _fail(order: Order, reason: str) -> None:
-    order.status = advance(OrderStatus.SUBMITTING, OrderStatus.FAILED).value
-    order.status_reason = reason
-    order.pending_action = PendingAction.NONE.value
-    order.cancel_due_at = None
 
 
 def _close_attempt(grant: Grant, outcome: Outcome, detail: str) -> Order:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from orders import hints, submission
+from orders import approving, breaker_watch, hints, proposals, submission
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import Order
 from orders.monitoring import counts_from
@@ -23,6 +23,9 @@ def sweep(*, now: datetime) -> int:
         + _to_ask(now=now)
         + _to_cancel(now=now)
         + _to_replace(now=now)
+        + _to_act()
+        + approving.expire(now=now)
+        + proposals.expire(now=now)
     )
 
 
@@ -73,4 +76,11 @@ def _to_replace(*, now: datetime) -> int:
     waiting = list(due.values_list("order_id", "order__connection__name"))
     for order_id, account in waiting:
         hints.replace(order_id, account)
+    return len(waiting)
+
+
+def _to_act() -> int:
+    waiting = breaker_watch.waiting_to_act()
+    for breaker_id in waiting:
+        hints.act_on_breaker(breaker_id)
     return len(waiting)

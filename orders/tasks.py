@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from orders import monitoring, replacement_sending, submission, sweeper
+from orders import breaker_watch, monitoring, replacement_sending, submission, sweeper
 
 
 @shared_task(name="orders.transmit_order")
@@ -28,6 +28,12 @@ def cancel_order(*, order_id: int) -> None:
 def replace_order(*, order_id: int) -> None:
     """Ask the venue to give one order new terms."""
     replacement_sending.transmit(order_id, now=timezone.now())
+
+
+@shared_task(name="orders.act_on_breaker")
+def act_on_breaker(*, order_id: int) -> None:
+    """Do what a tripped breaker is to do; the id is the breaker's."""
+    breaker_watch.act(order_id, now=timezone.now())
 
 
 @shared_task(name="orders.sweep")

@@ -1,5 +1,6 @@
 """The one statement that books fills: fills, order totals and status, position, answer, events."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import Any
 from brokers.instruments import decimal_text
 from execution_site import events, statements
 from execution_site.events import EventRow, EventType, event_row
+from orders.booking import Closed
 from orders.models import Fill, FillAmendment, Order
 from orders.payloads import fill_json, order_json
 from portfolio.models import Position
@@ -27,6 +29,7 @@ class Booked:
     position: Position
     fills: Sequence[Fill]
     amendments: Sequence[FillAmendment]
+    closed: Sequence[Closed]
     realized: Decimal
     commission: Decimal
     newly_named: bool
@@ -49,6 +52,9 @@ def write(booked: Booked, *, now: datetime) -> None:
         if rows:
             clauses.append(clause)
             params[clause.split("_rows", 1)[0]] = statements.rows_json(rows)
+    if booked.closed:
+        clauses.append(_CLOSED)
+        params["closed"] = json.dumps([_closed_json(one) for one in booked.closed])
     if booked.newly_named:
         clauses.append(_VENUE_ORDER)
     if booked.answer is not None:
@@ -113,6 +119,7 @@ _ORDER_COLUMNS = (
     "quantity",
     "limit_price",
     "stop_price",
+    "reserved_quantity",
     "terms_at",
     "filled_quantity",
     "filled_cost",
@@ -142,6 +149,7 @@ _POSITION_COLUMNS = (
     "flat_trade_id",
     "flat_realized_pnl",
     "flat_commission",
+    "closed_pnl",
     "updated_at",
 )
 _POSITION = f"""booked_position AS (
@@ -164,12 +172,24 @@ def _rows(name: str, model: type[Fill | FillAmendment]) -> str:
 
 _FILLS = _rows("fills", Fill)
 _AMENDMENTS = _rows("amendments", FillAmendment)
+_CLOSED = """closed AS (
+    INSERT INTO portfolio_closedtrade
+        (connection_id, strategy, instrument_id, closed_at, venue_trade_id, pnl)
+    SELECT o.connection_id, o.strategy, o.instrument_id, c.closed_at, c.venue_trade_id, c.pnl
+    FROM jsonb_to_recordset(%(closed)s::jsonb)
+        AS c (closed_at timestamptz, venue_trade_id text, pnl numeric)
+    JOIN orders_order o ON o.id = %(order_id)s)"""
 _VENUE_ORDER = """named AS (
     INSERT INTO orders_venueorder
         (order_id, connection_id, venue_order_id, client_order_id, role, active)
     SELECT id, connection_id, %(order_venue_order_id)s, client_order_id, 'PRIMARY', true
     FROM orders_order WHERE id = %(order_id)s
     ON CONFLICT DO NOTHING)"""
+
+
+def _closed_json(one: Closed) -> dict[str, str]:
+    at, trade = one.key
+    return {"closed_at": at.isoformat(), "venue_trade_id": trade, "pnl": str(one.pnl)}
 
 
 def _order_params(order: Order) -> dict[str, Any]:

@@ -5,16 +5,19 @@ from typing import Any
 from django.db import models
 
 from brokers.models import BrokerConnection, Instrument
+from portfolio.closed_trades import ClosedTrade
 from portfolio.history import PnlPoint
 from portfolio.holding import Holding
 
-__all__ = ["PnlPoint", "Position"]
+__all__ = ["ClosedTrade", "PnlPoint", "Position"]
 
 MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
 
 
 class Position(models.Model):
     """The fold of one strategy's fills in one instrument of one account, in the venue's order.
+
+    `closed_pnl` is what it had made, net of commission, when it was last closed or turned round.
 
     `folded_*` name the newest fill in it; `flat_*` the last one after which nothing was held, with
     what had been realized and paid by then: an older fill that arrives late refolds from there.
@@ -33,6 +36,7 @@ class Position(models.Model):
     flat_trade_id = models.CharField(max_length=64, blank=True)
     flat_realized_pnl = models.DecimalField(default=0, max_digits=38, decimal_places=10)
     flat_commission = models.DecimalField(default=0, max_digits=38, decimal_places=10)
+    closed_pnl = models.DecimalField(default=0, max_digits=38, decimal_places=10)
     updated_at = models.DateTimeField()
 
     class Meta:

@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from risk.checks import Check, CheckStatus, Facts, run_checks
+from risk.checks import Check, CheckStatus, run_checks
+from risk.checks.switches import SIGNAL
+from risk.facts import Facts, SystemMode
 
 #: Bumped with every change of a check's meaning; stored with each verdict.
-BUILD = "2026.11.2"
+BUILD = "2026.11.3"
 
 
 class DecisionStatus(StrEnum):
     """What the gate said."""
 
     APPROVED = "APPROVED"
+    AWAITING_APPROVAL = "AWAITING_APPROVAL"
     REFUSED = "REFUSED"
 
 
@@ -30,6 +33,11 @@ class Verdict:
         """Tell whether the order may be recorded for sending."""
         return self.status is DecisionStatus.APPROVED
 
+    @property
+    def refused(self) -> bool:
+        """Tell whether nothing may come of it."""
+        return self.status is DecisionStatus.REFUSED
+
     def as_json(self) -> dict[str, Any]:
         """Return the decision as clients see it."""
         return {
@@ -39,7 +47,14 @@ class Verdict:
 
 
 def judge(facts: Facts) -> Verdict:
-    """Run every check. One that failed, or could not be evaluated, refuses."""
+    """Run every check. One that failed, or could not be evaluated, refuses.
+
+    In SUPERVISED mode a signal that passes waits for a person, and is judged again then.
+    """
     checks = tuple(run_checks(facts))
-    passed = all(check.status is CheckStatus.PASSED for check in checks)
-    return Verdict(DecisionStatus.APPROVED if passed else DecisionStatus.REFUSED, checks)
+    if any(check.status is not CheckStatus.PASSED for check in checks):
+        return Verdict(DecisionStatus.REFUSED, checks)
+    unapproved = facts.origin == SIGNAL and facts.approved_by is None
+    if facts.mode is SystemMode.SUPERVISED and unapproved:
+        return Verdict(DecisionStatus.AWAITING_APPROVAL, checks)
+    return Verdict(DecisionStatus.APPROVED, checks)

@@ -1,6 +1,7 @@
 """Every lock, in the one order in which they are taken.
 
-    senders (advisory), signal key (advisory), usage rows by id, orders by id, positions by id
+    senders, limits, signal key, book of an account's instrument (advisory, in this order),
+    shared limits by id, orders by id, positions by id
 
 Each function is one statement that locks; what was locked is read in the *next* statement. One
 statement that waits for a lock and reads other rows would read them as they were before the wait.
@@ -14,7 +15,9 @@ from typing import Any
 from django.db import connection, models
 
 from execution_site import statements
+from risk.limits import MEANINGS
 
+LIMITS = 7_316_002  # whoever judges holds it shared; a change of a limit takes it
 SENDERS = 7_316_001  # whoever grants a send holds it shared; a kill drains them by taking it
 
 
@@ -47,22 +50,57 @@ def terminate_senders() -> int:
         return int(cursor.fetchone()[0])
 
 
-def signal_key(key: str) -> None:
-    """Let concurrent repetitions of one key wait for the first; the commit need not be flushed.
+def limits_exclusive() -> None:
+    """Wait until every verdict that is being made is committed, and hold up new ones.
 
-    Whatever leaves the process afterwards is preceded by a flush (orders/intake.py).
+    Whoever changes a limit holds it to its commit: after it, nothing is admitted by the old one.
+    """
+    statements.run("SELECT pg_advisory_xact_lock(%s)", [LIMITS])
+
+
+def to_judge(key: str, *, connection_id: int, instrument_id: int) -> None:
+    """Lock what one verdict needs: limits (shared), the key's repeats, and the instrument's book.
+
+    Two orders of an account in one instrument are judged one after the other, so that position,
+    self-trade, duplicates and what can be closed are as the first left them. The commit need not
+    be flushed; whatever leaves the process afterwards is preceded by a flush (orders/intake.py).
     """
     statements.run(
         "SELECT set_config('synchronous_commit', 'off', true),"
-        " pg_advisory_xact_lock(hashtextextended(%s, 0))",
-        [key],
+        " pg_advisory_xact_lock_shared(%s),"
+        " pg_advisory_xact_lock(hashtextextended(%s, 0)),"
+        " pg_advisory_xact_lock(hashtextextended(%s, 1))",
+        [LIMITS, key, f"{connection_id}/{instrument_id}"],
     )
+
+
+def shared_limits(params: dict[str, Any]) -> list[tuple[str, bool]]:
+    """Lock, by id, the limits that orders in different instruments take from, and apply.
+
+    Return the metric of each, and whether it spans accounts. Verdicts under one such limit are made
+    one after the other.
+    """
+    return [(metric, spans) for _, metric, spans in statements.run(_SHARED_LIMITS, params)]
 
 
 def orders_and_positions(account: str, client_order_ids: Sequence[str]) -> None:
     """Lock the orders of these ids, and when all of them are locked, their positions."""
     statements.run(_ORDERS_AND_POSITIONS, [account, list(client_order_ids)])
 
+
+#: The limits that apply to an order; a part of larger statements.
+APPLIES = """(l.connection_id IS NULL OR l.connection_id = %(connection)s)
+    AND l.strategy IN ('', %(strategy)s) AND l.symbol IN ('', %(symbol)s)
+    AND l.underlying IN ('', %(underlying)s)
+    AND (l.effective_from IS NULL OR l.effective_from <= %(now)s)
+    AND (l.effective_until IS NULL OR l.effective_until > %(now)s)"""
+_SHARED = ", ".join(f"'{metric}'" for metric, meaning in MEANINGS.items() if meaning.shared)
+_SHARED_LIMITS = f"""
+SELECT pg_advisory_xact_lock(7316003, mine.id::int), mine.metric, mine.spans
+FROM (SELECT l.id, l.metric, l.connection_id IS NULL AS spans FROM risk_risklimit l
+      WHERE l.metric IN ({_SHARED}) AND {APPLIES}
+      ORDER BY l.id OFFSET 0) AS mine
+"""  # noqa: S608 our own names
 
 #: The sort below is what waits for every order before the first position is locked.
 _ORDERS_AND_POSITIONS = """

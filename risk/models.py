@@ -2,11 +2,34 @@
 
 from typing import Any
 
-from django.db import models
-from django.db.models import Q
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.db.models import F, Q
 
 from brokers.models import BrokerConnection
-from risk.checks import KillLevel, Metric, SystemMode
+from risk import locks
+from risk.breaker_rows import Breaker
+from risk.days import DayResult
+from risk.facts import SystemMode
+from risk.four_eyes import ChangeRequest, FourEyesRule
+from risk.kills import KillSwitch
+from risk.limits import MEANINGS, Metric
+
+__all__ = [
+    "Breaker",
+    "ChangeRequest",
+    "DayResult",
+    "FourEyesRule",
+    "KillSwitch",
+    "OrderRate",
+    "RiskDecision",
+    "RiskLimit",
+    "RiskUsage",
+    "SymbolRule",
+    "SystemControl",
+]
 
 MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
 
@@ -16,22 +39,15 @@ def _choices(enum: Any) -> list[tuple[str, str]]:
 
 
 class SystemControl(models.Model):
-    """The one row that gates trading: mode and kill switch. Changed by risk/control.py alone.
+    """The one row that gates trading: the mode, and the epoch. Changed by risk/control.py alone.
 
     `epoch` grows with every change that closes a gate; each attempt to send carries the epoch it
-    was granted under.
+    was granted under. Kill switches are rows of their own (risk/kills.py).
     """
 
     mode = models.CharField(max_length=16, choices=_choices(SystemMode), default=SystemMode.GUIDE)
-    kill_active = models.BooleanField(default=False)
-    kill_level = models.CharField(
-        max_length=16, choices=_choices(KillLevel), default=KillLevel.HALTED
-    )
-    kill_reason = models.TextField(blank=True)
-    kill_actor = models.CharField(max_length=150, blank=True)
+    live_trading_enabled = models.BooleanField(default=False)
     epoch = models.BigIntegerField(default=1)
-    engaged_at = models.DateTimeField(null=True)
-    drained_at = models.DateTimeField(null=True)
     installation = models.CharField(max_length=32)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -40,32 +56,101 @@ class SystemControl(models.Model):
         permissions = [
             ("change_mode", "Can change the system mode"),
             ("engage_kill", "Can engage and release the kill switch"),
+            ("approve_change", "Can approve what another has proposed"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.mode}, {'killed' if self.kill_active else 'running'}"
+        return str(self.mode)
 
 
 class RiskLimit(models.Model):
-    """One limit. Without an account it applies to each account; all that apply must pass."""
+    """One limit. It applies to every order that lies in its scope; all that apply must pass.
 
-    connection = models.ForeignKey(
-        BrokerConnection, on_delete=models.CASCADE, null=True, blank=True
-    )
+    What the scope leaves empty narrows nothing. Counts, exposures and losses are of all that lies
+    in the scope together; money is each currency's by itself. Meanings and units are in
+    risk/limits.py. `version` grows with each change; verdicts name it.
+    """
+
     metric = models.CharField(max_length=32, choices=_choices(Metric))
     value = models.DecimalField(**MONEY)
+    connection = models.ForeignKey(
+        BrokerConnection, on_delete=models.CASCADE, null=True, blank=True, verbose_name="account"
+    )
+    strategy = models.CharField(max_length=64, blank=True)
+    symbol = models.CharField(max_length=64, blank=True)
+    underlying = models.CharField(max_length=64, blank=True)
+    effective_from = models.DateTimeField(null=True, blank=True)
+    effective_until = models.DateTimeField(null=True, blank=True)
+    owner = models.CharField(max_length=150, blank=True)
     note = models.CharField(max_length=200, blank=True)
+    version = models.PositiveIntegerField(default=1, editable=False)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                name="limit_once", fields=["connection", "metric"], nulls_distinct=False
+                name="limit_once",
+                fields=[
+                    "connection",
+                    "strategy",
+                    "symbol",
+                    "underlying",
+                    "metric",
+                    "effective_from",
+                ],
+                nulls_distinct=False,
             ),
             models.CheckConstraint(name="limit_not_negative", condition=Q(value__gte=0)),
+            models.CheckConstraint(
+                name="limit_ends_after_it_begins",
+                condition=Q(effective_until=None)
+                | Q(effective_from=None)
+                | Q(effective_until__gt=F("effective_from")),
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.metric} {self.value}"
+        return f"{self.metric} {self.value} ({self.scope})"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save it as a new version, once no verdict is being made by the old one."""
+        with transaction.atomic():
+            locks.limits_exclusive()
+            if self.pk is not None:
+                self.version += 1
+            super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete it, once no verdict is being made by it."""
+        with transaction.atomic():
+            locks.limits_exclusive()
+            return super().delete(*args, **kwargs)
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Return the parts of the scope that narrow it, by name."""
+        named = {
+            "account": self.connection.name if self.connection else "",
+            "strategy": self.strategy,
+            "symbol": self.symbol,
+            "underlying": self.underlying,
+        }
+        return {name: value for name, value in named.items() if value}
+
+    @property
+    def scope(self) -> str:
+        """Return the scope in words."""
+        return ", ".join(f"{name} {value}" for name, value in self.parts.items()) or "everything"
+
+    def clean(self) -> None:
+        """Refuse a scope that the metric has no meaning in."""
+        allowed = MEANINGS[Metric(self.metric)].scopes if self.metric else frozenset()
+        wrong = {
+            "connection" if name == "account" else name: f"{self.metric} has no limit by {name}"
+            for name in self.parts
+            if name not in allowed
+        }
+        if wrong:
+            raise ValidationError(wrong)
 
 
 class SymbolRule(models.Model):
@@ -98,9 +183,14 @@ class SymbolRule(models.Model):
 
 
 class RiskUsage(models.Model):
-    """How much of a counted limit an account has used on a trading day; locked while judging."""
+    """How many orders a strategy has sent on an account's trading day.
+
+    What can be worked out from positions and working orders (exposure, margin, open orders) is
+    worked out whenever it is judged (risk/usage.py); only counts over time are kept.
+    """
 
     connection = models.ForeignKey(BrokerConnection, on_delete=models.CASCADE)
+    strategy = models.CharField(max_length=64, default="")
     metric = models.CharField(max_length=32, choices=_choices(Metric))
     trading_date = models.DateField()
     used = models.DecimalField(default=0, **MONEY)
@@ -108,7 +198,7 @@ class RiskUsage(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                name="usage_once", fields=["connection", "metric", "trading_date"]
+                name="usage_once", fields=["connection", "strategy", "metric", "trading_date"]
             ),
             models.CheckConstraint(name="usage_not_negative", condition=Q(used__gte=0)),
         ]
@@ -117,10 +207,25 @@ class RiskUsage(models.Model):
         return f"{self.metric} {self.trading_date}: {self.used}"
 
 
+class OrderRate(models.Model):
+    """When an account's last sends were granted, oldest first; locked by each grant.
+
+    `next_at` is the last turn that was given to a send that waits.
+    """
+
+    connection = models.OneToOneField(BrokerConnection, on_delete=models.CASCADE, primary_key=True)
+    sent = ArrayField(models.DateTimeField())
+    next_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{len(self.sent)} sends of {self.connection_id}"
+
+
 class RiskDecision(models.Model):
     """A verdict with every check, and all it was made of, so that it can be made again.
 
-    Append-only. `inputs` are the facts judged, `build` the version of the code that judged.
+    Append-only. `inputs` are the facts judged, the limits with their versions among them, `build`
+    the version of the code that judged. `manage.py rejudge` makes every verdict again.
     """
 
     status = models.CharField(max_length=24)
@@ -128,6 +233,9 @@ class RiskDecision(models.Model):
     inputs = models.JSONField()
     build = models.CharField(max_length=64)
     decided_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [BrinIndex(name="decision_decided", fields=["decided_at"])]
 
     def __str__(self) -> str:
         return f"{self.status} {self.pk}"

@@ -12,7 +12,7 @@ from brokers import quotes, registry
 from brokers.contract import QuoteUpdate
 from brokers.models import BrokerConnection, Instrument
 from orders.clients import ApiClient, issue_key
-from risk.checks import SystemMode
+from risk.facts import SystemMode
 from risk.models import SystemControl
 from tests import databases
 from tests.site import Site

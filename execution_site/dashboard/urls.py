@@ -7,6 +7,10 @@ from execution_site.dashboard import views
 
 urlpatterns = [
     path("", views.show_overview, name="overview"),
+    path("risk/", views.show_risk, name="risk"),
+    path("risk/state", views.show_risk_state, name="risk-state"),
+    path("approvals/", views.show_approvals, name="approvals"),
+    path("approvals/state", views.show_approvals_state, name="approvals-state"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

@@ -8,14 +8,15 @@ from rest_framework.views import APIView
 
 from execution_site.http import CONTENT_TYPE, ApiRequest, Problem
 from execution_site.listing import answer_list
-from orders import replacing, selectors, services
+from orders import emergency, replacing, selectors
 from orders.clients import Scope
-from orders.fields import ExactDecimal, StrictSerializer, Text
+from orders.emergency import NotCancellable
+from orders.fields import ExactDecimal, NothingInput, StrictSerializer, Text
 from orders.lifecycle import PendingAction
 from orders.payloads import refusal_problem
 from orders.replacing import InvalidTerms, NotModifiable, ReplacementRefused, VersionConflict
 from orders.serializers import Unsupported
-from orders.services import NotCancellable
+from risk.kills import Scope as KillScope
 
 FILTERS = {
     "account": "connection__name",
@@ -41,10 +42,6 @@ class CancelAllInput(StrictSerializer):
     account = Text(max_length=64, required=False, allow_null=True)
     strategy = Text(max_length=64, required=False, allow_null=True)
     symbol = Text(max_length=64, required=False, allow_null=True)
-
-
-class NothingInput(StrictSerializer):
-    """An empty object."""
 
 
 class OrderList(APIView):
@@ -89,7 +86,7 @@ class OrderCancel(APIView):
         NothingInput(data=request.data or {}).is_valid(raise_exception=True)
         get_object_or_404(selectors.orders(request.auth.accounts), pk=pk)
         try:
-            order = services.request_cancel(pk, actor=request.auth.name, now=timezone.now())
+            order = emergency.request_cancel(pk, actor=request.auth.name, now=timezone.now())
         except NotCancellable as e:
             raise Problem(409, e.code, str(e)) from e
         return Response(selectors.describe_order(order), 202)
@@ -161,16 +158,9 @@ class OrderCancelAll(APIView):
         request.auth.require(Scope.TRADE)
         form = CancelAllInput(data=request.data or {})
         form.is_valid(raise_exception=True)
-        wanted = form.validated_data
-        accounts = [
-            name
-            for name in request.auth.accounts
-            if wanted.get("account") is None or name == wanted["account"]
-        ]
-        results = services.cancel_all(
-            accounts=accounts,
-            strategy=wanted.get("strategy"),
-            symbol=wanted.get("symbol"),
+        results = emergency.cancel_all(
+            KillScope(**form.validated_data),
+            accounts=request.auth.accounts,
             actor=request.auth.name,
             now=timezone.now(),
         )

@@ -12,11 +12,14 @@ from rest_framework.views import APIView
 
 from execution_site.http import CONTENT_TYPE, ApiRequest, Problem
 from execution_site.listing import answer_list
-from orders import intake, selectors
+from orders import approving, intake, selectors
+from orders.approving import NotWaiting
 from orders.authentication import Principal
 from orders.clients import Scope
+from orders.fields import NothingInput, StrictSerializer, Text
 from orders.intake import IdempotencyConflict, InvalidSignal, Outcome, SignalRequest
 from orders.models import Action
+from orders.payloads import refusal_problem
 from orders.serializers import SignalInput
 
 FILTERS = {
@@ -44,6 +47,7 @@ PASSED_ON = (
     "valid_until",
 )
 OPTIONAL_TEXT = ("correlation_id", "reason", "tag", "product", "exchange", "timeframe")
+FORM = SignalInput()  # it validates without keeping anything: one serves every request
 EXAMPLE = {
     "signal_id": "ema/AAPL/2026-11-20T09:20",
     "strategy": "ema_20_50",
@@ -71,18 +75,9 @@ class SignalList(APIView):
         principal.require(Scope.TRADE)
         if not isinstance(request.data, Mapping):
             raise Problem(400, "invalid", "A JSON object is expected.")
-        form = SignalInput(data=request.data)
-        form.is_valid(raise_exception=True)
-        values = form.validated_data
+        values = FORM.run_validation(request.data)
         account = _account(values.get("account"), principal)
-        passed_on: dict[str, Any] = {name: values[name] for name in PASSED_ON if name in values}
-        passed_on |= {name: values.get(name) or "" for name in OPTIONAL_TEXT}
-        signal = SignalRequest(
-            account=account,
-            action=Action(values["action"]),
-            body=dict(request.data),
-            **passed_on,
-        )
+        signal = _request(values, account=account, body=request.data)
         try:
             outcome = intake.submit_signal(signal, client=principal.client, now=timezone.now())
         except InvalidSignal as e:
@@ -108,6 +103,81 @@ class SignalDetail(APIView):
         """Return a signal with its decision."""
         signal = get_object_or_404(selectors.signals(request.auth.accounts), pk=pk)
         return Response(selectors.describe_signal(signal))
+
+
+class SignalApprove(APIView):
+    """Approving a signal that waits (SUPERVISED)."""
+
+    @extend_schema(
+        operation_id="approve_signal",
+        request=NothingInput,
+        responses={202: dict, 403: dict, 404: dict, 409: dict, 422: dict},
+    )
+    def post(self, request: ApiRequest, pk: int) -> Response:
+        """Judge it again, all checks, and queue its order: 202, or 422 where risk now refuses."""
+        request.auth.require(Scope.APPROVE)
+        NothingInput(data=request.data or {}).is_valid(raise_exception=True)
+        signal = get_object_or_404(selectors.signals(request.auth.accounts), pk=pk)
+        form = SignalInput(data=signal.body)
+        form.is_valid(raise_exception=True)
+        asked = _request(form.validated_data, account=signal.connection.name, body=signal.body)
+        try:
+            signal, verdict, order = approving.approve(
+                asked, pk, actor=request.auth.name, now=timezone.now()
+            )
+        except NotWaiting as e:
+            raise Problem(409, e.code, str(e)) from e
+        answer = {
+            "signal": selectors.describe_signal(signal),
+            "decision": verdict.as_json(),
+            "order": None if order is None else selectors.describe_order(order),
+        }
+        if verdict.refused:
+            refused = Response(refusal_problem(verdict) | answer, 422)
+            refused.content_type = CONTENT_TYPE
+            return refused
+        return Response(answer, 202)
+
+
+class DeclineInput(StrictSerializer):
+    """Why a signal is declined."""
+
+    reason = Text(max_length=500)
+
+
+class SignalDecline(APIView):
+    """Declining a signal that waits (SUPERVISED)."""
+
+    @extend_schema(
+        operation_id="decline_signal",
+        request=DeclineInput,
+        responses={200: dict, 400: dict, 403: dict, 404: dict, 409: dict},
+    )
+    def post(self, request: ApiRequest, pk: int) -> Response:
+        """Decline a signal, with a reason."""
+        request.auth.require(Scope.APPROVE)
+        form = DeclineInput(data=request.data)
+        form.is_valid(raise_exception=True)
+        get_object_or_404(selectors.signals(request.auth.accounts), pk=pk)
+        try:
+            signal = approving.decline(
+                pk,
+                actor=request.auth.name,
+                reason=form.validated_data["reason"],
+                now=timezone.now(),
+            )
+        except NotWaiting as e:
+            raise Problem(409, e.code, str(e)) from e
+        return Response(selectors.describe_signal(signal))
+
+
+def _request(values: Mapping[str, Any], *, account: str, body: Mapping[str, Any]) -> SignalRequest:
+    """Return a validated body as what intake takes."""
+    passed_on: dict[str, Any] = {name: values[name] for name in PASSED_ON if name in values}
+    passed_on |= {name: values.get(name) or "" for name in OPTIONAL_TEXT}
+    return SignalRequest(
+        account=account, action=Action(values["action"]), body=dict(body), **passed_on
+    )
 
 
 def _answer(outcome: Outcome) -> HttpResponse:

@@ -1,27 +1,33 @@
 """The system's switches, for those who may move them."""
 
+from typing import Any
+
+from django.db.models import Q
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from execution_site.audit import ReasonRequired
 from execution_site.http import ApiRequest, Problem
-from orders import selectors, services
+from orders import breaker_watch, emergency, proposals, selectors
 from orders.clients import Scope
+from orders.emergency import NotReleasable
 from orders.fields import StrictSerializer, Text
-from orders.serializers import Choice, Flag, Unsupported
-from risk import control
-from risk.checks import KillLevel, SystemMode
+from orders.serializers import Choice, Flag
+from risk.facts import KillLevel, SystemMode
+from risk.four_eyes import ChangeKind
+from risk.kills import Scope as KillScope
+from risk.models import Breaker
 
 
 class ScopeInput(StrictSerializer):
-    """What a kill is about; this build has the whole alone."""
+    """What a kill is about; what is absent narrows nothing."""
 
-    account = Unsupported(required=False, allow_null=True)
-    strategy = Unsupported(required=False, allow_null=True)
-    symbol = Unsupported(required=False, allow_null=True)
+    account = Text(max_length=64, required=False, allow_null=True)
+    strategy = Text(max_length=64, required=False, allow_null=True)
+    symbol = Text(max_length=64, required=False, allow_null=True)
 
 
 class KillInput(StrictSerializer):
@@ -31,7 +37,7 @@ class KillInput(StrictSerializer):
     scope = ScopeInput(required=False, allow_null=True)
     level = Choice(choices=[level.value for level in KillLevel], default=KillLevel.HALTED.value)
     cancel_open = Flag(default=False)
-    flatten = Unsupported(required=False, allow_null=True)
+    flatten = Flag(default=False)
     reason = Text(max_length=500)
 
 
@@ -41,11 +47,17 @@ class ModeInput(StrictSerializer):
     mode = Choice(choices=[mode.value for mode in SystemMode])
     reason = Text(max_length=500)
 
-    def validate_mode(self, value: str) -> SystemMode:
-        """Refuse what this build does not have."""
-        if value == SystemMode.SUPERVISED:
-            raise serializers.ValidationError("not supported by this build", code="unsupported")
-        return SystemMode(value)
+
+class FlattenInput(ScopeInput):
+    """The body of POST /positions/flatten."""
+
+    reason = Text(max_length=500)
+
+
+class ReasonInput(StrictSerializer):
+    """The body of what needs a reason alone."""
+
+    reason = Text(max_length=500)
 
 
 class System(APIView):
@@ -69,22 +81,98 @@ class KillSwitch(APIView):
         form = KillInput(data=request.data)
         form.is_valid(raise_exception=True)
         wanted, now = form.validated_data, timezone.now()
-        cancelled = []
+        scope = KillScope(**(wanted.get("scope") or {}))
+        _require_account(request, scope)
+        done: dict[str, Any] = {"cancelled": [], "closed": []}
         try:
             if wanted["active"]:
-                cancelled = services.kill(
+                _, done = emergency.kill(
+                    scope,
                     level=KillLevel(wanted["level"]),
                     actor=request.auth.name,
                     reason=wanted["reason"],
-                    cancel_accounts=list(request.auth.accounts) if wanted["cancel_open"] else [],
+                    accounts=request.auth.accounts,
+                    cancel_open=wanted["cancel_open"],
+                    flatten_too=wanted["flatten"],
                     now=now,
                 )
             else:
-                control.release_kill(actor=request.auth.name, reason=wanted["reason"], now=now)
+                proposed = proposals.propose_or_apply(
+                    ChangeKind.KILL_RELEASE,
+                    target=str(scope),
+                    after=scope.as_json(),
+                    actor=request.auth.name,
+                    reason=wanted["reason"],
+                    now=now,
+                )
+                if proposed is not None:
+                    return Response({"proposal": proposals.describe(proposed)}, 202)
         except ReasonRequired as e:
-            raise _reason_required() from e
-        answer = selectors.system(list(request.auth.accounts))
-        return Response(answer | {"cancelled": cancelled})
+            raise reason_required() from e
+        except NotReleasable as e:
+            raise Problem(409, e.code, str(e)) from e
+        return Response(selectors.system(list(request.auth.accounts)) | done)
+
+
+class Flatten(APIView):
+    """Closing what is held."""
+
+    @extend_schema(
+        operation_id="flatten", request=FlattenInput, responses={200: dict, 400: dict, 403: dict}
+    )
+    def post(self, request: ApiRequest) -> Response:
+        """Close every position in the scope: cancels first, then closing orders, each reported."""
+        request.auth.require(Scope.TRADE)
+        form = FlattenInput(data=request.data)
+        form.is_valid(raise_exception=True)
+        wanted = dict(form.validated_data)
+        reason = wanted.pop("reason")
+        scope = KillScope(**wanted)
+        _require_account(request, scope)
+        try:
+            done = emergency.flatten(
+                scope,
+                accounts=request.auth.accounts,
+                actor=request.auth.name,
+                reason=reason,
+                now=timezone.now(),
+            )
+        except ReasonRequired as e:
+            raise reason_required() from e
+        return Response(done)
+
+
+class BreakerReset(APIView):
+    """Arming a circuit breaker again."""
+
+    @extend_schema(
+        operation_id="reset_breaker",
+        request=ReasonInput,
+        responses={200: dict, 400: dict, 403: dict, 404: dict},
+    )
+    def post(self, request: ApiRequest, pk: int) -> Response:
+        """Arm a breaker that has tripped; one that still reads past its threshold trips again."""
+        request.auth.require(Scope.CONTROL)
+        form = ReasonInput(data=request.data)
+        form.is_valid(raise_exception=True)
+        ours = Q(connection=None) | Q(connection__name__in=list(request.auth.accounts))
+        row = get_object_or_404(Breaker.objects.filter(ours), pk=pk)
+        try:
+            breaker_watch.reset(
+                row.pk,
+                actor=request.auth.name,
+                reason=form.validated_data["reason"],
+                now=timezone.now(),
+            )
+        except ReasonRequired as e:
+            raise reason_required() from e
+        return Response(selectors.system(list(request.auth.accounts)))
+
+
+def _require_account(request: ApiRequest, scope: KillScope) -> None:
+    if scope.account is not None and scope.account not in request.auth.accounts:
+        errors = [{"field": "account", "code": "unknown_account", "detail": "no such account"}]
+        raise Problem(400, "invalid", "account: no such account", errors)
 
 
 class Mode(APIView):
@@ -100,17 +188,22 @@ class Mode(APIView):
         form.is_valid(raise_exception=True)
         wanted = form.validated_data
         try:
-            control.set_system_mode(
-                wanted["mode"],
+            proposed = proposals.propose_or_apply(
+                ChangeKind.MODE,
+                target="system",
+                after={"mode": wanted["mode"]},
                 actor=request.auth.name,
                 reason=wanted["reason"],
                 now=timezone.now(),
             )
         except ReasonRequired as e:
-            raise _reason_required() from e
+            raise reason_required() from e
+        if proposed is not None:
+            return Response({"proposal": proposals.describe(proposed)}, 202)
         return Response(selectors.system(list(request.auth.accounts)))
 
 
-def _reason_required() -> Problem:
+def reason_required() -> Problem:
+    """Return the answer to a change without a reason."""
     errors = [{"field": "reason", "code": "required", "detail": "a reason is needed"}]
     return Problem(400, "invalid", "reason: a reason is needed", errors)

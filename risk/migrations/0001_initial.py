@@ -3,7 +3,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-import risk.checks
+import risk.facts
 
 
 class Migration(migrations.Migration):
@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
                             ("SUPERVISED", "SUPERVISED"),
                             ("AUTONOMOUS", "AUTONOMOUS"),
                         ],
-                        default=risk.checks.SystemMode["GUIDE"],
+                        default=risk.facts.SystemMode["GUIDE"],
                         max_length=16,
                     ),
                 ),
@@ -62,7 +62,7 @@ class Migration(migrations.Migration):
                     "kill_level",
                     models.CharField(
                         choices=[("HALTED", "HALTED"), ("REDUCE_ONLY", "REDUCE_ONLY")],
-                        default=risk.checks.KillLevel["HALTED"],
+                        default=risk.facts.KillLevel["HALTED"],
                         max_length=16,
                     ),
                 ),

@@ -1,6 +1,6 @@
 // What the page asks of the API: each POST with its CSRF token, each refusal in its own words.
 
-export async function post(url, body) {
+export async function post(url, body, onAnswer = () => {}) {
   const token = document.querySelector("[name=csrfmiddlewaretoken]").value;
   try {
     const answer = await fetch(url, {
@@ -8,7 +8,12 @@ export async function post(url, body) {
       headers: { "Content-Type": "application/json", "X-CSRFToken": token },
       body: JSON.stringify(body),
     });
-    if (answer.ok) return null;
+    if (answer.ok) {
+      const told = await answer.json().catch(() => ({}));
+      if (told.proposal) return "Proposed: a second person must approve it before it takes effect.";
+      onAnswer(told);
+      return null;
+    }
     const problem = await answer.json().catch(() => ({}));
     return problem.detail ?? `The site answered ${answer.status}.`;
   } catch {
@@ -17,7 +22,8 @@ export async function post(url, body) {
 }
 
 function prepare(dialog, onDone) {
-  const form = dialog.querySelector("form");
+  const form = dialog.querySelector("form.ask");
+  if (!form) return;
   const problem = form.querySelector(".problem");
   const submit = form.querySelector("[type=submit]");
   form.querySelector("[data-closes]").addEventListener("click", () => dialog.close());

@@ -14,10 +14,19 @@ from execution_site.models import Seal
 from orders import submission
 from orders.clients import ApiKey, issue_key
 from orders.models import Order
+from risk.kills import engaged
 from risk.models import RiskLimit, SymbolRule, SystemControl
 from tests.orders.test_api_signals import FINE, URL
 
-EDITABLE = {"RiskLimit", "SymbolRule", "ApiClient", "BrokerConnection", "Instrument"}
+EDITABLE = {
+    "Breaker",
+    "FourEyesRule",
+    "RiskLimit",
+    "SymbolRule",
+    "ApiClient",
+    "BrokerConnection",
+    "Instrument",
+}
 EDITABLE |= {"User", "Group"}  # Django's own
 
 
@@ -99,16 +108,25 @@ def test_the_console_leads_to_the_overview_and_back(console):
     [
         ("switch_to_guide", "mode", "GUIDE"),
         ("switch_to_autonomous", "mode", "AUTONOMOUS"),
-        ("engage_halted", "kill_level", "HALTED"),
-        ("engage_reduce_only", "kill_level", "REDUCE_ONLY"),
+        ("switch_to_supervised", "mode", "SUPERVISED"),
+        ("switch_live_on", "live_trading_enabled", True),
+        ("switch_live_off", "live_trading_enabled", False),
     ],
 )
 def test_switches_are_audited_actions(console, action, field, expected):
     act(console, action, reason=" drill ")
 
-    row = SystemControl.objects.get()
-    assert getattr(row, field) == expected
-    assert row.kill_active == action.startswith("engage")
+    assert getattr(SystemControl.objects.get(), field) == expected
+    assert [(a["actor"], a["reason"]) for a in audits()] == [("rita", "drill")]
+
+
+@pytest.mark.parametrize(
+    ("action", "level"), [("engage_halted", "HALTED"), ("engage_reduce_only", "REDUCE_ONLY")]
+)
+def test_the_kill_switch_is_engaged_by_audited_actions(console, action, level):
+    act(console, action, reason=" drill ")
+
+    assert [kill.level for kill in engaged()] == [level]
     assert [(a["actor"], a["reason"]) for a in audits()] == [("rita", "drill")]
 
 
@@ -116,7 +134,7 @@ def test_the_kill_switch_is_released(console):
     act(console, "engage_halted")
     act(console, "release_kill", reason="over")
 
-    assert not SystemControl.objects.get().kill_active
+    assert not engaged().exists()
     assert [a["reason"] for a in audits()] == ["because", "over"]
 
 
@@ -125,7 +143,7 @@ def test_a_switch_needs_a_reason(console, reason):
     said = act(console, "engage_halted", reason=reason)
 
     assert said == ["Give a reason: nothing was changed."]
-    assert not SystemControl.objects.get().kill_active
+    assert not engaged().exists()
     assert audits() == []
 
 
@@ -137,7 +155,7 @@ def test_a_switch_needs_its_permission(db, valkey):
 
     act(client, "engage_halted")
 
-    assert not SystemControl.objects.get().kill_active
+    assert not engaged().exists()
 
 
 def test_the_page_of_the_switches_says_how_they_stand(console):
@@ -145,7 +163,7 @@ def test_the_page_of_the_switches_says_how_they_stand(console):
 
     page = console.get(reverse("admin:risk_systemcontrol_change", args=[1])).content.decode()
 
-    assert "Engaged by rita" in page
+    assert "engaged by rita" in page
     assert "odd quotes" in page
     assert 'value="release_kill"' in page
 

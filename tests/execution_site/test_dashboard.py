@@ -16,7 +16,7 @@ from execution_site.templatetags import trading
 from orders import submission
 from orders.clients import ApiClient
 from risk import control
-from risk.checks import KillLevel
+from risk.facts import KillLevel
 from tests.orders.test_api_signals import FINE, URL
 
 

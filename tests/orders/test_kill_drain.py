@@ -13,7 +13,7 @@ from orders import authority
 from orders.intake import SignalRequest, submit_signal
 from orders.models import Action, Order, SubmissionAttempt
 from risk import control
-from risk.checks import KillLevel
+from risk.facts import KillLevel
 from tests.databases import url_of
 
 
@@ -53,12 +53,13 @@ def test_a_kill_waits_for_senders_past_the_gate_and_ends_those_that_overstay(db,
         sender = threading.Thread(target=claim, args=[order, results])
         sender.start()
         time.sleep(0.3)
-        control.engage_kill(level=KillLevel.HALTED, actor="rita", reason="drill", now=now())
-        drained = control.current()
+        drained = control.engage_kill(
+            level=KillLevel.HALTED, actor="rita", reason="drill", now=now()
+        )
         other.rollback()
     sender.join()
 
-    assert drained.kill_active
+    assert drained.released_at is None
     assert drained.drained_at > drained.engaged_at
     late = SubmissionAttempt.objects.filter(
         epoch__lt=drained.epoch, granted_at__gt=drained.drained_at

@@ -11,13 +11,13 @@ from brokers.contract import BrokerUnavailable, OrderTerms, OrderType, OutcomeUn
 from brokers.paper.models import PaperOrder
 from brokers.paper.venue import PaperVenue, match
 from orders import monitoring, replacement_sending, replacing, sweeper
+from orders.emergency import request_cancel
 from orders.lifecycle import OrderStatus
 from orders.models import Order
 from orders.replacements import Replacement
 from orders.replacing import Changes, InvalidTerms, NotModifiable, ReplacementRefused
-from orders.services import request_cancel
 from risk import control
-from risk.checks import KillLevel
+from risk.facts import KillLevel
 from risk.models import RiskLimit
 
 LIMIT = {"order_type": OrderType.LIMIT, "limit_price": Decimal(95)}

@@ -1,0 +1,130 @@
+"""From a verdict that approves to the order it admits, whoever asked for it."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from brokers.contract import OrderType, TimeInForce
+from execution_site.events import EventType, record_event
+from orders.facts import References, Situation
+from orders.identity import client_order_id
+from orders.lifecycle import OrderStatus, PendingAction
+from orders.models import Order, Origin
+from orders.payloads import order_json
+from portfolio.models import Position
+from risk import usage
+from risk.checks.order import worst_price
+from risk.facts import Facts
+from risk.gate import BUILD, Verdict
+from risk.limits import DEFAULT_SIGNAL_AGE, Metric
+from risk.models import RiskDecision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """What an order is, beyond the facts it was judged by.
+
+    `client` and `key` name what asked for it: with account and strategy they make its id.
+    """
+
+    account: str
+    strategy: str
+    client: str
+    key: str
+    origin: Origin = Origin.SIGNAL
+    signal_id: int | None = None
+    order_type: OrderType = OrderType.MARKET
+    time_in_force: TimeInForce = TimeInForce.DAY
+    expires_at: datetime | None = None
+    post_only: bool = False
+    reference_price: Decimal | None = None
+    correlation_id: str = ""
+    approved_by: str = ""
+
+
+def new_order(
+    ticket: Ticket,
+    known: References,
+    seen: Situation,
+    judged: Facts,
+    *,
+    now: datetime,
+    day: date,
+) -> Order:
+    """Return the order a verdict admits, unsaved, due at once."""
+    # A deadline of ours is on the wall's clock, also where the signal's is on a replayed one.
+    age = judged.within(Metric.SIGNAL_AGE_SECONDS, DEFAULT_SIGNAL_AGE)
+    good_for = timedelta(microseconds=int(age * 1_000_000))
+    if judged.valid_until is not None:
+        good_for = min(good_for, judged.valid_until - judged.now)
+    return Order(
+        pk=known.order_id,
+        signal_id=ticket.signal_id,
+        decision_id=known.decision_id,
+        origin=ticket.origin.value,
+        client_order_id=client_order_id(
+            installation=seen.installation,
+            client=ticket.client,
+            account=ticket.account,
+            strategy=ticket.strategy,
+            signal_id=ticket.key,
+        ),
+        connection_id=known.connection_id,
+        strategy=ticket.strategy,
+        instrument_id=known.instrument_id,
+        side=judged.side.value,
+        order_type=ticket.order_type.value,
+        time_in_force=ticket.time_in_force.value,
+        quantity=judged.quantity,
+        limit_price=judged.limit_price,
+        stop_price=judged.stop_price,
+        reserved_price=reserved_price(judged),
+        expires_at=ticket.expires_at,
+        post_only=ticket.post_only,
+        reduce_only=judged.reduce_only,
+        status=OrderStatus.PENDING.value,
+        pending_action=PendingAction.NONE.value,
+        reference_price=ticket.reference_price,
+        correlation_id=ticket.correlation_id,
+        approved_by=ticket.approved_by,
+        trading_date=day,
+        created_at=now,
+        updated_at=now,
+        due_at=now,
+        send_before=now + good_for if ticket.origin is Origin.SIGNAL else None,
+    )
+
+
+def reserved_price(judged: Facts) -> Decimal | None:
+    """Return the price at which the order counts against limits while it works."""
+    price = worst_price(judged)
+    return None if price is None else round(price, 10)
+
+
+def new_decision(
+    known: References, verdict: Verdict, judged: Facts, *, now: datetime
+) -> RiskDecision:
+    """Return the verdict as it is stored, unsaved."""
+    return RiskDecision(
+        pk=known.decision_id,
+        status=verdict.status.value,
+        checks=[check.as_json() for check in verdict.checks],
+        inputs=judged.as_json(),
+        build=BUILD,
+        decided_at=now,
+    )
+
+
+def admit(order: Order, *, account: str, symbol: str, now: datetime) -> None:
+    """Store an order that no signal's own transaction stores, with its position and its event."""
+    names: dict[str, Any] = {
+        "connection_id": order.connection_id,
+        "strategy": order.strategy,
+        "instrument_id": order.instrument_id,
+    }
+    Position.objects.get_or_create(**names, defaults={"updated_at": now})
+    order.save(force_insert=True)
+    usage.count_trade(order.connection_id, order.strategy, order.trading_date, by=1)
+    shown = order_json(order, account=account, symbol=symbol)
+    record_event(EventType.ORDER, shown, account=account, at=now)

@@ -1,0 +1,77 @@
+"""The limits with how much of them is used, and the proposals that wait for a second person."""
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from execution_site.audit import ReasonRequired
+from execution_site.http import ApiRequest, Problem
+from orders import limit_use, proposals
+from orders.api.system import ReasonInput, reason_required
+from orders.clients import Scope
+from orders.emergency import NotReleasable
+from orders.proposals import NotDecidable, SamePerson
+from risk.models import ChangeRequest
+
+
+class LimitList(APIView):
+    """Limits."""
+
+    @extend_schema(operation_id="list_limits", responses={200: dict})
+    def get(self, request: ApiRequest) -> Response:
+        """List the limits in force on your accounts, each with its use and headroom."""
+        metric = request.query_params.get("metric")
+        book = limit_use.load(request.auth.accounts)
+        rows = limit_use.effective(request.auth.accounts, now=timezone.now())
+        shown = [limit_use.describe(r, book) for r in rows if metric in {None, r.metric}]
+        return Response({"results": shown, "next": None, "previous": None})
+
+
+class ProposalList(APIView):
+    """Changes that take two people."""
+
+    @extend_schema(operation_id="list_proposals", responses={200: dict})
+    def get(self, request: ApiRequest) -> Response:
+        """List the proposals that wait, newest first."""
+        request.auth.require(Scope.APPROVE)
+        rows = ChangeRequest.objects.filter(status=ChangeRequest.Status.WAITING).order_by("-pk")
+        shown = [proposals.describe(row) for row in rows[:100]]
+        return Response({"results": shown, "next": None, "previous": None})
+
+
+class _Decide(APIView):
+    """Deciding on one."""
+
+    def decided(self, request: ApiRequest, pk: int, decide: object) -> Response:
+        request.auth.require(Scope.APPROVE)
+        form = ReasonInput(data=request.data)
+        form.is_valid(raise_exception=True)
+        reason = form.validated_data["reason"]
+        try:
+            row = decide(pk, actor=request.auth.name, reason=reason, now=timezone.now())  # type: ignore[operator]
+        except ReasonRequired as e:
+            raise reason_required() from e
+        except SamePerson as e:
+            raise Problem(403, e.code, str(e)) from e
+        except (NotDecidable, NotReleasable) as e:
+            raise Problem(409, e.code, str(e)) from e
+        return Response(proposals.describe(row))
+
+
+class ProposalApprove(_Decide):
+    """Approving a proposal of somebody else's."""
+
+    @extend_schema(operation_id="approve_proposal", request=ReasonInput, responses={200: dict})
+    def post(self, request: ApiRequest, pk: int) -> Response:
+        """Apply it, against what is there now."""
+        return self.decided(request, pk, proposals.approve)
+
+
+class ProposalDecline(_Decide):
+    """Declining a proposal."""
+
+    @extend_schema(operation_id="decline_proposal", request=ReasonInput, responses={200: dict})
+    def post(self, request: ApiRequest, pk: int) -> Response:
+        """Decline it; its proposer may withdraw it so."""
+        return self.decided(request, pk, proposals.decline)

@@ -1,0 +1,199 @@
+"""SUPERVISED mode: a signal that passes waits for a person, and is judged again when they approve.
+
+It expires unsent with its age limit, or its own `valid_until` where that is sooner.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from brokers.instruments import optional_text
+from execution_site import audit
+from execution_site.events import EventType, record_event
+from orders import facts, hints
+from orders.admission import admit, new_decision, new_order
+from orders.approvals import Approval
+from orders.entries import cancel_entries
+from orders.facts import Asked
+from orders.intake import SignalRequest, asked_by, lock_rows, ticket
+from orders.models import Action, Order, Signal, SignalStatus
+from orders.payloads import signal_json, time_text
+from risk import locks
+from risk.gate import Verdict, judge
+
+Outcome = Approval.Outcome
+
+
+class NotWaiting(Exception):
+    """The signal does not wait for anybody. `code` is stable."""
+
+    code = "signal_not_waiting"
+
+
+def approve(
+    request: SignalRequest, signal_id: int, *, actor: str, now: datetime
+) -> tuple[Signal, Verdict, Order | None]:
+    """Judge a waiting signal again, all checks, and queue its order where it still passes.
+
+    `request` is what the client sent, read again. The order is None where risk now refuses.
+
+    :raises NotWaiting: it was decided before, or has expired
+    """
+    signal = Signal.objects.select_related("client", "connection", "instrument").get(pk=signal_id)
+    account, symbol = signal.connection.name, signal.instrument.symbol
+    known = facts.references(account, symbol, now=now)
+    day = signal.connection.trading_date(known.clock or now)
+    asked: Asked = asked_by(request, signal.client, approved_by=actor)
+    order = None
+    with transaction.atomic(durable=True):
+        shared = facts.lock(known, asked, now=now)
+        lock_rows(request, known)
+        approval, signal = _waiting(signal_id, now=now)
+        seen = facts.read(known, asked, shared, now=now, day=day)
+        judged = facts.judged(known, seen, asked, now=now)
+        verdict = judge(judged)
+        decision = new_decision(known, verdict, judged, now=now)
+        decision.save(force_insert=True)
+        approval.decision = decision
+        if verdict.approved:
+            wanted = ticket(
+                request, client=signal.client.name, signal_id=signal.pk, approved_by=actor
+            )
+            order = new_order(wanted, known, seen, judged, now=now, day=day)
+            admit(order, account=account, symbol=symbol, now=now)
+            order_id = order.pk
+            transaction.on_commit(lambda: hints.transmit(order_id, account), robust=True)
+        outcome = Outcome.APPROVED if verdict.approved else Outcome.REFUSED
+        status = SignalStatus.APPROVED if verdict.approved else SignalStatus.REFUSED
+        if verdict.approved and request.action is Action.EXIT:
+            cancel_entries(
+                connection_id=signal.connection_id,
+                strategy=signal.strategy,
+                instrument_id=signal.instrument_id,
+                now=now,
+            )
+        _settle(approval, signal, order, outcome, status, actor=actor, reason="approved", now=now)
+    return signal, verdict, order
+
+
+def decline(signal_id: int, *, actor: str, reason: str, now: datetime) -> Signal:
+    """Decline a waiting signal.
+
+    :raises NotWaiting: it was decided before, or has expired
+    :raises audit.ReasonRequired: without a reason
+    """
+    if not reason.strip():
+        raise audit.ReasonRequired("decline")
+    with transaction.atomic(durable=True):
+        approval, signal = _waiting(signal_id, now=now)
+        _settle(
+            approval,
+            signal,
+            None,
+            Outcome.DECLINED,
+            SignalStatus.DECLINED,
+            actor=actor,
+            reason=reason.strip(),
+            now=now,
+        )
+    return signal
+
+
+def expire(*, now: datetime) -> int:
+    """End the waits that are over. Return how many."""
+    over = Approval.objects.filter(outcome=Outcome.WAITING, expires_at__lte=now)
+    count = 0
+    for signal_id in over.values_list("signal_id", flat=True):
+        with transaction.atomic(durable=True):
+            locks.rows(Approval.objects.filter(signal_id=signal_id))
+            approval = Approval.objects.select_related(
+                "signal__connection", "signal__instrument"
+            ).get(signal_id=signal_id)
+            if approval.outcome != Outcome.WAITING:
+                continue
+            _settle(
+                approval,
+                approval.signal,
+                None,
+                Outcome.EXPIRED,
+                SignalStatus.EXPIRED,
+                actor="engine",
+                reason="nobody decided in time",
+                now=now,
+            )
+            count += 1
+    return count
+
+
+def describe(approval: Approval) -> dict[str, Any]:
+    """Return a wait as people see it: the signal, how the price has moved, how long is left.
+
+    `drift_basis_points` is positive when the price has moved against the signal.
+    """
+    signal = approval.signal
+    quote = getattr(signal.instrument, "quote", None)
+    price = quote.mark if quote else None
+    drift = None
+    if price and approval.price:
+        sign = -1 if signal.action == "SELL" else 1
+        drift = round((price - approval.price) / approval.price * 10_000 * sign, 2)
+    shown = signal_json(
+        signal, account=signal.connection.name, symbol=signal.instrument.symbol, order=None
+    )
+    return shown | {
+        "price": optional_text(approval.price),
+        "price_now": optional_text(price),
+        "drift_basis_points": optional_text(drift),
+        "asked_at": time_text(approval.asked_at),
+        "expires_at": time_text(approval.expires_at),
+    }
+
+
+def _waiting(signal_id: int, *, now: datetime) -> tuple[Approval, Signal]:
+    """Lock a wait that is still on, and return it with its signal."""
+    locks.rows(Approval.objects.filter(signal_id=signal_id))
+    approval = (
+        Approval.objects.filter(signal_id=signal_id)
+        .select_related("signal__client", "signal__connection", "signal__instrument")
+        .first()
+    )
+    if approval is None or approval.outcome != Outcome.WAITING:
+        raise NotWaiting("the signal does not wait for approval")
+    if approval.expires_at <= now:
+        raise NotWaiting("the signal's time for approval is over")
+    return approval, approval.signal
+
+
+def _settle(
+    approval: Approval,
+    signal: Signal,
+    order: Order | None,
+    outcome: Approval.Outcome,
+    status: SignalStatus,
+    *,
+    actor: str,
+    reason: str,
+    now: datetime,
+) -> None:
+    """Write how a wait ended, with its event and its audit row."""
+    approval.outcome, approval.decided_by = outcome, actor
+    approval.decided_at, approval.reason = now, reason
+    approval.save()
+    before, signal.status = signal.status, status.value
+    signal.save(update_fields=["status"])
+    account, symbol = signal.connection.name, signal.instrument.symbol
+    shown = signal_json(signal, account=account, symbol=symbol, order=order)
+    decision = approval.decision
+    verdict = None if decision is None else {"status": decision.status, "checks": decision.checks}
+    data = {"signal": shown, "decision": verdict}
+    record_event(EventType.SIGNAL, data, account=account, at=now)
+    audit.record(
+        f"signal_{outcome.value.lower()}",
+        actor=actor,
+        reason=reason,
+        at=now,
+        before=before,
+        after=signal.status,
+        object_id=str(signal.pk),
+    )

@@ -1,0 +1,214 @@
+"""Four eyes: a change of a kind that takes two people is proposed by one and applied by another.
+
+Where its kind is not switched on, a change is applied at once; both ways go through here. What is
+applied is applied against what is there now: a proposal whose ground has changed is stale.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from execution_site import audit
+from execution_site.console import json_values
+from orders import emergency
+from orders.payloads import time_text
+from risk import control
+from risk.facts import SystemMode
+from risk.four_eyes import ChangeKind, ChangeRequest, FourEyesRule
+from risk.kills import Scope, of_scope
+from risk.models import RiskLimit
+
+GOOD_FOR = timedelta(minutes=15)
+Status = ChangeRequest.Status
+
+
+class NotDecidable(Exception):
+    """The proposal cannot be decided on. `code` is stable."""
+
+    code = "proposal_not_open"
+
+
+class SamePerson(Exception):
+    """Somebody tried to approve a proposal of their own. `code` is stable."""
+
+    code = "needs_second_person"
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """How a kind of change reads what is there, and how it is made."""
+
+    read: Callable[[str, Any], Any]
+    make: Callable[[Any, str, str, datetime], None]
+
+
+def propose_or_apply(
+    kind: ChangeKind, *, target: str, after: Any, actor: str, reason: str, now: datetime
+) -> ChangeRequest | None:
+    """Make a change at once, or propose it where its kind takes two people; return the proposal.
+
+    :raises audit.ReasonRequired: without a reason
+    """
+    if not reason.strip():
+        raise audit.ReasonRequired(kind.value)
+    if not FourEyesRule.objects.filter(kind=kind).exists():
+        _CHANGES[kind].make(after, actor, reason, now)
+        return None
+    with transaction.atomic():
+        row = ChangeRequest.objects.create(
+            kind=kind,
+            target=target,
+            before=_CHANGES[kind].read(target, after),
+            after=after,
+            proposer=actor,
+            reason=reason.strip(),
+            proposed_at=now,
+            expires_at=now + GOOD_FOR,
+        )
+        _audit(row, "change_proposed", actor=actor, reason=reason, now=now)
+    return row
+
+
+def approve(proposal_id: int, *, actor: str, reason: str, now: datetime) -> ChangeRequest:
+    """Apply another's proposal.
+
+    :raises SamePerson: it is one's own
+    :raises NotDecidable: it was decided before, has expired, or what it changes has changed
+    :raises audit.ReasonRequired: without a reason
+    """
+    with transaction.atomic():
+        row = _open(proposal_id, now=now)
+        if row.proposer == actor:
+            raise SamePerson("a second person must approve this")
+        change = _CHANGES[ChangeKind(row.kind)]
+        if change.read(row.target, row.after) != row.before:
+            _decide(row, Status.STALE, actor=actor, reason="what it changes has changed", now=now)
+        else:
+            _decide(row, Status.APPLIED, actor=actor, reason=reason, now=now)
+    if row.status == Status.STALE:
+        raise NotDecidable("what it changes has changed since it was proposed")
+    said = f"{row.reason} (proposed by {row.proposer}; approved: {reason.strip()})"
+    change.make(row.after, f"{row.proposer} and {actor}", said, now)
+    return row
+
+
+def decline(proposal_id: int, *, actor: str, reason: str, now: datetime) -> ChangeRequest:
+    """Decline a proposal; its proposer may withdraw it so.
+
+    :raises NotDecidable: it was decided before, or has expired
+    :raises audit.ReasonRequired: without a reason
+    """
+    with transaction.atomic():
+        row = _open(proposal_id, now=now)
+        _decide(row, Status.DECLINED, actor=actor, reason=reason, now=now)
+    return row
+
+
+def expire(*, now: datetime) -> int:
+    """End the proposals that nobody decided on in time. Return how many."""
+    over = ChangeRequest.objects.filter(status=Status.WAITING, expires_at__lte=now)
+    return over.update(status=Status.EXPIRED, decided_at=now)
+
+
+def describe(row: ChangeRequest) -> dict[str, Any]:
+    """Return a proposal as people see it."""
+    return {
+        "id": row.pk,
+        "kind": row.kind,
+        "target": row.target,
+        "before": row.before,
+        "after": row.after,
+        "proposer": row.proposer,
+        "reason": row.reason,
+        "status": row.status,
+        "proposed_at": time_text(row.proposed_at),
+        "expires_at": time_text(row.expires_at),
+        "decided_by": row.decided_by or None,
+    }
+
+
+def _open(proposal_id: int, *, now: datetime) -> ChangeRequest:
+    row = ChangeRequest.objects.select_for_update().filter(pk=proposal_id).first()
+    if row is None or row.status != Status.WAITING:
+        raise NotDecidable("the proposal is not waiting")
+    if row.expires_at <= now:
+        raise NotDecidable("the proposal has expired")
+    return row
+
+
+def _decide(
+    row: ChangeRequest, status: ChangeRequest.Status, *, actor: str, reason: str, now: datetime
+) -> None:
+    if not reason.strip():
+        raise audit.ReasonRequired(row.kind)
+    row.status, row.decided_by = status, actor
+    row.decided_at, row.decision_reason = now, reason.strip()
+    row.save()
+    _audit(row, f"change_{status.value.lower()}", actor=actor, reason=reason, now=now)
+
+
+def _audit(row: ChangeRequest, action: str, *, actor: str, reason: str, now: datetime) -> None:
+    audit.record(
+        action,
+        actor=actor,
+        reason=reason,
+        at=now,
+        before=row.before,
+        after=row.after,
+        object_id=f"{row.kind} {row.target}",
+    )
+
+
+def _scope(after: Any) -> Scope:
+    return Scope(**after)
+
+
+def _read_mode(_: str, __: Any) -> Any:
+    return {"mode": control.current().mode}
+
+
+def _make_mode(after: Any, actor: str, reason: str, now: datetime) -> None:
+    control.set_system_mode(SystemMode(after["mode"]), actor=actor, reason=reason, now=now)
+
+
+def _read_kill(_: str, after: Any) -> Any:
+    return list(of_scope(_scope(after)).values_list("pk", flat=True))
+
+
+def _make_release(after: Any, actor: str, reason: str, now: datetime) -> None:
+    emergency.release(_scope(after), actor=actor, reason=reason, now=now)
+
+
+def _read_limit(target: str, _: Any) -> Any:
+    row = RiskLimit.objects.filter(pk=int(target)).first() if target else None
+    return None if row is None else json_values(row)
+
+
+def _make_limit(after: Any, actor: str, reason: str, now: datetime) -> None:
+    with transaction.atomic():
+        row = RiskLimit.objects.filter(pk=after["id"]).first() or RiskLimit()
+        before = json_values(row) if row.pk else None
+        for name, value in after["values"].items():
+            setattr(row, "connection_id" if name == "connection" else name, value)
+        row.full_clean(validate_unique=False)
+        row.save()
+        row.refresh_from_db()
+        audit.record(
+            "risklimit_changed",
+            actor=actor,
+            reason=reason,
+            at=now,
+            before=before,
+            after=json_values(row),
+            object_id=str(row.pk),
+        )
+
+
+_CHANGES: Mapping[ChangeKind, _Change] = {
+    ChangeKind.MODE: _Change(_read_mode, _make_mode),
+    ChangeKind.KILL_RELEASE: _Change(_read_kill, _make_release),
+    ChangeKind.LIMIT_UP: _Change(_read_limit, _make_limit),
+}

@@ -1,0 +1,189 @@
+"""What an order is judged against, read in the statement after the locks.
+
+Exposure, margin and open orders are worked out from positions and working orders as they are, so no
+count of them can drift: a working order takes its worst price (`reserved_price`) until it ends, its
+fill moves to the position in the fill's own transaction. Trades of a day are counted as they are
+approved; what a day has made is the market loop's (risk/days.py).
+"""
+
+from functools import cache
+
+from orders.lifecycle import OPEN
+from risk.kills import STRICTEST
+from risk.limits import Metric
+from risk.locks import APPLIES
+
+#: What needs the whole book to be valued.
+OF_THE_BOOK = frozenset({Metric.MAX_GROSS_EXPOSURE, Metric.CONCENTRATION, Metric.MARGIN_CUSHION})
+_OPEN = "(" + ", ".join(f"'{status}'" for status in sorted(OPEN)) + ")"
+WORKING = "coalesce(o.reserved_quantity, o.quantity) - o.filled_quantity + o.amended_quantity"
+
+
+@cache
+def statement(*, book: bool, spans: bool) -> str:
+    """Return the statement; `book`: value what is held; `spans`: of every account, not only one."""
+    return _SITUATION.format(
+        book=_BOOK.format(whose="" if spans else "AND connection_id = %(connection)s")
+        if book
+        else "",
+        exposures=_EXPOSURES if book else "",
+    )
+
+
+_BOOK = f"""
+lines AS (
+    SELECT connection_id, strategy, instrument_id, sum(q) AS q, sum(b) AS b, sum(s) AS s,
+           max(reserved) AS reserved
+    FROM (
+        SELECT connection_id, strategy, instrument_id, quantity AS q, 0 AS b, 0 AS s,
+               NULL::numeric AS reserved
+        FROM portfolio_position WHERE quantity <> 0 {{whose}}
+        UNION ALL
+        SELECT connection_id, strategy, instrument_id, 0,
+               CASE WHEN side = 'BUY' THEN {WORKING} ELSE 0 END,
+               CASE WHEN side = 'SELL' THEN {WORKING} ELSE 0 END, reserved_price
+        FROM orders_order o
+        WHERE status IN {_OPEN} AND id <> %(except)s {{whose}}) AS every
+    GROUP BY 1, 2, 3),
+priced AS MATERIALIZED (
+    SELECT lines.*, i.symbol, coalesce(nullif(i.underlying, ''), i.symbol) AS underlying,
+           i.margin_rate,
+           greatest(abs(lines.q + lines.b), abs(lines.q - lines.s)) AS worst,
+           greatest(coalesce((quote.bid + quote.ask) / 2, quote.last), lines.reserved)
+               * i.multiplier AS unit
+    FROM lines
+    JOIN brokers_instrument i ON i.id = lines.instrument_id AND i.currency = %(currency)s
+    LEFT JOIN brokers_quote quote ON quote.instrument_id = lines.instrument_id
+    WHERE NOT (lines.connection_id = %(connection)s AND lines.instrument_id = %(instrument)s)),
+netted AS MATERIALIZED (
+    SELECT connection_id, instrument_id, symbol, underlying, max(margin_rate) AS margin_rate,
+           max(unit) AS unit,
+           greatest(abs(sum(q) + sum(b)), abs(sum(q) - sum(s))) AS worst
+    FROM priced GROUP BY 1, 2, 3, 4),
+"""  # noqa: S608 our own names
+_IN_SCOPE = """(l.connection_id IS NULL OR n.connection_id = l.connection_id)
+            AND l.symbol IN ('', n.symbol) AND l.underlying IN ('', n.underlying)"""
+_KNOWN = (
+    "CASE WHEN bool_or(n.worst <> 0 AND n.unit IS NULL) THEN NULL ELSE coalesce(sum({}), 0) END"
+)
+_EXPOSURES = f"""
+    WHEN l.metric = 'max_gross_exposure' AND l.strategy = '' THEN (
+        SELECT {_KNOWN.format("n.worst * n.unit")} FROM netted n WHERE {_IN_SCOPE})
+    WHEN l.metric = 'max_gross_exposure' THEN (
+        SELECT {_KNOWN.format("n.worst * n.unit")} FROM priced n
+        WHERE n.strategy = l.strategy AND {_IN_SCOPE})
+    WHEN l.metric = 'concentration' THEN (
+        SELECT {_KNOWN.format("n.worst * n.unit")} FROM netted n
+        WHERE n.connection_id = %(connection)s AND n.underlying = %(underlying)s)
+    WHEN l.metric = 'margin_cushion' THEN (
+        SELECT {_KNOWN.format("n.worst * n.unit * n.margin_rate")} FROM netted n
+        WHERE n.connection_id = %(connection)s)
+"""  # noqa: S608 our own names
+_KILL = STRICTEST.format(connection="%(connection)s", strategy="%(strategy)s", symbol="%(symbol)s")
+#: 0 where nothing has been traded yet, else unknown.
+_UNTRADED = """(SELECT 0 WHERE NOT EXISTS (
+        SELECT 1 FROM portfolio_position p
+        WHERE p.connection_id = %(connection)s AND p.folded_at IS NOT NULL
+          AND l.strategy IN ('', p.strategy)))"""
+_SITUATION = f"""
+WITH {{book}}
+day AS (
+    SELECT strategy, pnl, pnl - base_pnl AS made, peak_pnl - pnl AS fallen, evaluated_at
+    FROM risk_dayresult
+    WHERE connection_id = %(connection)s AND currency = %(currency)s AND trading_date = %(day)s
+      AND strategy IN ('', %(strategy)s) AND unmarked = 0),
+applicable AS (
+    SELECT l.id, l.version, l.metric, l.value,
+           concat_ws(', ', 'account ' || lc.name, nullif('strategy ' || l.strategy, 'strategy '),
+                     nullif('symbol ' || l.symbol, 'symbol '),
+                     nullif('underlying ' || l.underlying, 'underlying ')) AS scope,
+           l.strategy <> '' AS by_strategy,
+           CASE
+    WHEN l.metric = 'daily_trades' THEN (
+        SELECT coalesce(sum(u.used), 0) FROM risk_riskusage u
+        WHERE u.connection_id = %(connection)s AND u.trading_date = %(day)s
+          AND u.metric = 'daily_trades' AND l.strategy IN ('', u.strategy))
+    WHEN l.metric = 'max_open_orders' THEN (
+        SELECT count(*) FROM orders_order o JOIN brokers_instrument i ON i.id = o.instrument_id
+        WHERE o.status IN {_OPEN} AND o.id <> %(except)s
+          AND (l.connection_id IS NULL OR o.connection_id = l.connection_id)
+          AND l.strategy IN ('', o.strategy) AND l.symbol IN ('', i.symbol)
+          AND l.underlying IN ('', coalesce(nullif(i.underlying, ''), i.symbol)))
+    WHEN l.metric = 'daily_loss' THEN coalesce(day.made, {_UNTRADED})
+    WHEN l.metric = 'drawdown' THEN coalesce(day.fallen, {_UNTRADED})
+    WHEN l.metric = 'loss_streak' THEN (
+        SELECT count(*) FROM (
+            SELECT bool_and(pnl < 0) OVER (ORDER BY closed_at DESC, id DESC) AS lost
+            FROM (SELECT id, pnl, closed_at FROM portfolio_closedtrade
+                  WHERE connection_id = %(connection)s AND strategy = %(strategy)s
+                  ORDER BY closed_at DESC, id DESC LIMIT greatest(l.value, 1)::int) AS last
+            ) AS streak WHERE lost)
+    {{exposures}}
+           END AS used,
+           CASE WHEN l.metric IN ('daily_loss', 'drawdown') THEN
+               coalesce(day.evaluated_at, %(now)s::timestamptz) END AS at
+    FROM risk_risklimit l
+    LEFT JOIN brokers_brokerconnection lc ON lc.id = l.connection_id
+    LEFT JOIN day ON day.strategy = l.strategy
+    WHERE {APPLIES}),
+held AS (
+    SELECT sum(quantity) AS net, sum(quantity) FILTER (WHERE strategy = %(strategy)s) AS own
+    FROM portfolio_position
+    WHERE connection_id = %(connection)s AND instrument_id = %(instrument)s),
+working AS (
+    SELECT coalesce(sum({WORKING}) FILTER (WHERE side = 'BUY'), 0) AS buys,
+           coalesce(sum({WORKING}) FILTER (WHERE side = 'SELL'), 0) AS sells,
+           coalesce(sum({WORKING}) FILTER (WHERE side = 'BUY' AND mine), 0) AS own_buys,
+           coalesce(sum({WORKING}) FILTER (WHERE side = 'SELL' AND mine), 0) AS own_sells,
+           coalesce(sum({WORKING}) FILTER (WHERE side = 'BUY' AND mine AND reduce_only), 0)
+               AS closing_buys,
+           coalesce(sum({WORKING}) FILTER (WHERE side = 'SELL' AND mine AND reduce_only), 0)
+               AS closing_sells,
+           max(limit_price) FILTER (WHERE side = 'BUY') AS best_buy,
+           min(limit_price) FILTER (WHERE side = 'SELL') AS best_sell
+    FROM (SELECT *, strategy = %(strategy)s AS mine FROM orders_order
+          WHERE connection_id = %(connection)s AND instrument_id = %(instrument)s
+            AND status IN {_OPEN} AND id <> %(except)s) AS o)
+SELECT s.body_hash, s.answer_status, s.answer, so.id,
+       control.mode, control.live_trading_enabled, control.installation,
+       {_KILL},
+       (SELECT json_agg(b.kind || ': ' || CASE
+                WHEN b.state <> 'ARMED' THEN b.state || ' ' || b.detail
+                ELSE 'not evaluated lately' END ORDER BY b.id)
+        FROM risk_breaker b
+        WHERE b.is_enabled AND (b.connection_id IS NULL OR b.connection_id = %(connection)s)
+          AND b.strategy IN ('', %(strategy)s)
+          AND (b.state <> 'ARMED' OR b.evaluated_at IS NULL
+               OR b.evaluated_at < %(wall)s::timestamptz - interval '10 seconds')),
+       q.bid, q.ask, q.bid_size, q.ask_size, q.last, q.as_of,
+       (SELECT json_agg(json_build_array(id, version, metric, value::text, scope, by_strategy,
+                                         used::text, at) ORDER BY id) FROM applicable),
+       (SELECT json_agg(symbols) FROM (
+            SELECT json_agg(symbol) AS symbols FROM risk_symbolrule
+            WHERE rule = 'ALLOW' AND (connection_id IS NULL OR connection_id = %(connection)s)
+            GROUP BY connection_id) AS lists),
+       (SELECT json_agg(symbol) FROM risk_symbolrule
+            WHERE rule = 'DENY' AND (connection_id IS NULL OR connection_id = %(connection)s)),
+       coalesce(held.net, 0), coalesce(held.own, 0),
+       working.buys, working.sells, working.own_buys, working.own_sells,
+       working.closing_buys, working.closing_sells, working.best_buy, working.best_sell,
+       CASE WHEN EXISTS (SELECT 1 FROM applicable WHERE metric = 'duplicate_window') THEN
+           (SELECT max(o.created_at) FROM orders_order o
+        WHERE o.connection_id = %(connection)s AND o.instrument_id = %(instrument)s
+          AND o.created_at > %(wall)s::timestamptz
+              - (SELECT max(value) FROM applicable WHERE metric = 'duplicate_window')
+                * interval '1 second'
+          AND o.side = %(side)s AND o.quantity = %(quantity)s AND o.id <> %(except)s
+          AND o.limit_price IS NOT DISTINCT FROM %(limit_price)s
+          AND o.stop_price IS NOT DISTINCT FROM %(stop_price)s
+          AND o.status NOT IN ('REJECTED', 'FAILED')) END,
+       coalesce((SELECT pnl FROM day WHERE strategy = ''),
+                {_UNTRADED.replace("l.strategy", "''")})
+FROM risk_systemcontrol AS control
+CROSS JOIN held CROSS JOIN working
+LEFT JOIN orders_signal s ON s.client_id = %(client)s AND s.strategy = %(strategy)s
+                         AND s.signal_id = %(key)s
+LEFT JOIN orders_order so ON so.signal_id = s.id
+LEFT JOIN brokers_quote q ON q.instrument_id = %(instrument)s
+WHERE control.id = 1
+"""  # noqa: S608 our own names

@@ -1,0 +1,35 @@
+"""Trades from flat to flat: what each made. A streak of losing ones is what risk looks at."""
+
+from typing import Any
+
+from django.db import models
+
+from brokers.models import BrokerConnection, Instrument
+
+MONEY: dict[str, Any] = {"max_digits": 38, "decimal_places": 10}
+
+
+class ClosedTrade(models.Model):
+    """One trade of a strategy, from an empty position until it was closed or turned round.
+
+    `pnl` is net of all commission since the trade before, the closing fill's included; the fill is
+    named by its venue's id. A refold of the position writes its trades anew.
+    """
+
+    connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
+    strategy = models.CharField(max_length=64)
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)
+    closed_at = models.DateTimeField()
+    venue_trade_id = models.CharField(max_length=64)
+    pnl = models.DecimalField(**MONEY)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                name="closed_trade_newest",
+                fields=["connection", "strategy", "-closed_at", "-id"],
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.strategy} {self.instrument_id}: {self.pnl}"

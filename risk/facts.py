@@ -1,0 +1,239 @@
+"""What a verdict is made of, as one value that is stored with it and read back exactly."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Self
+
+from brokers.contract import OrderType, Side
+from brokers.instruments import InstrumentKind, decimal_text
+from risk.limits import STRICTER_UP, Metric
+
+ZERO = Decimal(0)
+
+
+class SystemMode(StrEnum):
+    """GUIDE refuses signals; SUPERVISED asks a person; AUTONOMOUS sends what risk admits."""
+
+    GUIDE = "GUIDE"
+    SUPERVISED = "SUPERVISED"
+    AUTONOMOUS = "AUTONOMOUS"
+
+
+class KillLevel(StrEnum):
+    """What an engaged kill switch lets through besides cancels and flattening."""
+
+    HALTED = "HALTED"
+    REDUCE_ONLY = "REDUCE_ONLY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One limit that applies to the order, and how much of it is used before the order.
+
+    `used` is what everything but the order's own instrument takes (exposure, concentration,
+    margin), a count (orders, trades, losing trades in a row), or money (the day's PnL, signed; the
+    fall from the day's peak). None: unknown. `at` is when it was last worked out.
+    """
+
+    id: int
+    version: int
+    metric: Metric
+    value: Decimal
+    scope: str
+    by_strategy: bool = False
+    used: Decimal | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One instrument's net position (signed) and the working orders in it, by side."""
+
+    net: Decimal = ZERO
+    buys: Decimal = ZERO
+    sells: Decimal = ZERO
+
+    def worst(self, side: Side, quantity: Decimal) -> Decimal:
+        """Return the largest |position| that could come of it with one more order working."""
+        buys, sells = self.buys, self.sells
+        if side is Side.BUY:
+            buys += quantity
+        else:
+            sells += quantity
+        return max(abs(self.net + buys), abs(self.net - sells))
+
+    def worst_after(self, side: Side, quantity: Decimal) -> Decimal:
+        """Return |position| if it, all working orders of its side and nothing else is filled."""
+        return abs(
+            self.net + self.buys + quantity
+            if side is Side.BUY
+            else self.net - self.sells - quantity
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All a verdict is made of. Times are aware; quantities and prices positive; ages seconds.
+
+    `filled` is what an order that is being modified has traded already, and the book holds. Money
+    is in the instrument's currency. `clock_offset` is our clock less the venue's, seconds.
+    `in_session` is None where the exchange has no calendar. `crossed_price` is the best price of
+    our own working orders on the other side. `duplicate_age` is how long ago the same order came.
+    `capital` is the account's money, `account_pnl` what it has made (None: unknown).
+    """
+
+    now: datetime
+    mode: SystemMode
+    origin: str = "SIGNAL"
+    approved_by: str | None = None
+    kill_level: KillLevel | None = None
+    kill_scope: str = ""
+    breakers: tuple[str, ...] = ()
+    connection_enabled: bool
+    environment: str = "paper"
+    live_trading_enabled: bool = False
+    reconciling: bool = False
+    clock_offset: Decimal | None = None
+    symbol: str
+    kind: InstrumentKind = InstrumentKind.FX
+    multiplier: Decimal = Decimal(1)
+    tick_size: Decimal
+    lot_size: Decimal
+    freeze_quantity: Decimal | None = None
+    min_notional: Decimal | None = None
+    margin_rate: Decimal = Decimal(1)
+    is_tradable: bool
+    in_session: bool | None = None
+    side: Side
+    order_type: OrderType = OrderType.MARKET
+    quantity: Decimal
+    filled: Decimal = ZERO
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    reduce_only: bool = False
+    closable: Decimal | None = None
+    generated_at: datetime | None = None
+    valid_until: datetime | None = None
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+    bid_size: Decimal | None = None
+    ask_size: Decimal | None = None
+    last: Decimal | None = None
+    quoted_at: datetime | None = None
+    allowed: tuple[tuple[str, ...], ...] = ()
+    denied: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    account: Held = field(default_factory=Held)
+    strategy: Held = field(default_factory=Held)
+    crossed_price: Decimal | None = None
+    duplicate_age: Decimal | None = None
+    capital: Decimal | None = None
+    account_pnl: Decimal | None = None
+
+    @property
+    def adds(self) -> Decimal:
+        """Return what the order can still add to the book."""
+        return self.quantity - self.filled
+
+    @property
+    def mid(self) -> Decimal | None:
+        """Return the middle of the book, the last price where it has only one side."""
+        if self.bid is not None and self.ask is not None:
+            return (self.bid + self.ask) / 2
+        return self.last
+
+    @property
+    def touch(self) -> Decimal | None:
+        """Return the price a market order would begin to trade at."""
+        price = self.ask if self.side is Side.BUY else self.bid
+        return price if price is not None else self.last
+
+    def of(self, metric: Metric) -> list[Limit]:
+        """Return the limits of a metric that apply."""
+        return [limit for limit in self.limits if limit.metric is metric]
+
+    def strictest(self, metric: Metric) -> Decimal | None:
+        """Return the strictest limit of a metric that applies, if there is one."""
+        values = [limit.value for limit in self.of(metric)]
+        if not values:
+            return None
+        return max(values) if metric in STRICTER_UP else min(values)
+
+    def within(self, metric: Metric, default: Decimal) -> Decimal:
+        """Return the strictest limit of a metric that applies, else the default."""
+        value = self.strictest(metric)
+        return default if value is None else value
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the facts as JSON that `from_json` reads back exactly."""
+        return _object(self)
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Self:
+        """Return the facts that `as_json` wrote."""
+        return cls(**{name: _READ_FACTS.get(name, _as_is)(v) for name, v in stored.items()})
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return {name: _write(getattr(value, name)) for name in type(value).__slots__}
+
+
+def _write(value: Any) -> Any:
+    kind = type(value)
+    if value is None or kind is bool or kind is str or kind is int:
+        return value
+    if kind is Decimal:
+        return decimal_text(value)
+    if kind is datetime:
+        return value.isoformat()
+    if kind is tuple:
+        return [_write(part) for part in value]
+    if isinstance(value, StrEnum):
+        return value.value
+    return _object(value)
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _reader(annotation: Any) -> Callable[[Any], Any]:
+    """Return what reads a field of this type back from JSON."""
+    optional: dict[Any, Callable[[Any], Any]] = {
+        Decimal | None: Decimal,
+        datetime | None: datetime.fromisoformat,
+        KillLevel | None: KillLevel,
+    }
+    if annotation in optional:
+        read = optional[annotation]
+        return lambda value: None if value is None else read(value)
+    if annotation is datetime:
+        return datetime.fromisoformat
+    if isinstance(annotation, type) and (annotation is Decimal or issubclass(annotation, StrEnum)):
+        return annotation
+    return _as_is
+
+
+_READ_LIMIT = {f.name: _reader(f.type) for f in fields(Limit)}
+
+
+def _limit(stored: dict[str, Any]) -> Limit:
+    return Limit(**{name: _READ_LIMIT[name](value) for name, value in stored.items()})
+
+
+def _held(stored: dict[str, str]) -> Held:
+    return Held(**{name: Decimal(value) for name, value in stored.items()})
+
+
+_READ_FACTS: dict[str, Callable[[Any], Any]] = {
+    **{f.name: _reader(f.type) for f in fields(Facts)},
+    "breakers": tuple,
+    "allowed": lambda lists: tuple(tuple(names) for names in lists),
+    "denied": tuple,
+    "limits": lambda limits: tuple(map(_limit, limits)),
+    "account": _held,
+    "strategy": _held,
+}

@@ -1,0 +1,73 @@
+"""Four eyes: some changes take a second person. Proposals as rows (orders/proposals.py)."""
+
+from enum import StrEnum
+
+from django.db import models
+from django.db.models import F, Q
+
+
+class ChangeKind(StrEnum):
+    """What can be made to take a second person."""
+
+    LIMIT_UP = "limit_up"
+    KILL_RELEASE = "kill_release"
+    MODE = "mode"
+
+
+class FourEyesRule(models.Model):
+    """A kind of change that takes a second person. Without its row, one is enough."""
+
+    kind = models.CharField(
+        max_length=24, primary_key=True, choices=[(k.value, k.value) for k in ChangeKind]
+    )
+
+    class Meta:
+        verbose_name = "four-eyes rule"
+
+    def __str__(self) -> str:
+        return f"{self.kind} takes two people"
+
+
+class ChangeRequest(models.Model):
+    """A change that one person has proposed and another decides on, within 15 minutes.
+
+    `before` is what was there when it was proposed: where that has changed meanwhile, the proposal
+    is stale and is not applied.
+    """
+
+    class Status(models.TextChoices):
+        """Where a proposal stands."""
+
+        WAITING = "WAITING"
+        APPLIED = "APPLIED"
+        DECLINED = "DECLINED"
+        EXPIRED = "EXPIRED"
+        STALE = "STALE"
+
+    kind = models.CharField(max_length=24, choices=[(k.value, k.value) for k in ChangeKind])
+    target = models.CharField(max_length=200)
+    before = models.JSONField()
+    after = models.JSONField()
+    proposer = models.CharField(max_length=150)
+    reason = models.TextField()
+    proposed_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
+    decided_by = models.CharField(max_length=150, blank=True)
+    decided_at = models.DateTimeField(null=True)
+    decision_reason = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="two_people_for_a_change",
+                condition=~Q(status="APPLIED") | ~Q(decided_by=F("proposer")),
+            ),
+            models.CheckConstraint(
+                name="an_applied_change_was_decided",
+                condition=~Q(status="APPLIED") | ~Q(decided_by=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.target}: {self.status}"

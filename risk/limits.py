@@ -1,0 +1,92 @@
+"""What can be limited: each metric with its unit, the scopes it makes sense in, and its default."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from brokers.instruments import InstrumentKind
+
+
+class Metric(StrEnum):
+    """What a limit bounds."""
+
+    SIGNAL_AGE_SECONDS = "signal_age_seconds"
+    QUOTE_AGE_SECONDS = "quote_age_seconds"
+    CLOCK_OFFSET_SECONDS = "clock_offset_seconds"
+    MAX_SPREAD = "max_spread"
+    PRICE_COLLAR = "price_collar"
+    LIQUIDITY = "liquidity"
+    MAX_ORDER_QUANTITY = "max_order_quantity"
+    MAX_ORDER_NOTIONAL = "max_order_notional"
+    MAX_POSITION = "max_position"
+    MAX_OPEN_ORDERS = "max_open_orders"
+    MAX_GROSS_EXPOSURE = "max_gross_exposure"
+    CONCENTRATION = "concentration"
+    MARGIN_CUSHION = "margin_cushion"
+    DAILY_TRADES = "daily_trades"
+    DAILY_LOSS = "daily_loss"
+    DRAWDOWN = "drawdown"
+    LOSS_STREAK = "loss_streak"
+    ORDERS_PER_SECOND = "orders_per_second"
+    ORDERS_PER_MINUTE = "orders_per_minute"
+    DUPLICATE_WINDOW = "duplicate_window"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A metric's unit, and which parts of a scope it understands.
+
+    `shared`: orders in different instruments take from one limit, which they therefore lock.
+    """
+
+    unit: str
+    scopes: frozenset[str]
+    shared: bool = False
+
+
+ANY = frozenset({"account", "strategy", "symbol", "underlying"})
+BY_ACCOUNT = frozenset({"account"})
+BY_STRATEGY = frozenset({"account", "strategy"})
+MEANINGS: Mapping[Metric, Meaning] = {
+    Metric.SIGNAL_AGE_SECONDS: Meaning("seconds", ANY),
+    Metric.QUOTE_AGE_SECONDS: Meaning("seconds", ANY),
+    Metric.CLOCK_OFFSET_SECONDS: Meaning("seconds", BY_ACCOUNT),
+    Metric.MAX_SPREAD: Meaning("basis points of the mid", ANY),
+    Metric.PRICE_COLLAR: Meaning("basis points of the mid", ANY),
+    Metric.LIQUIDITY: Meaning("times the size quoted at the touch", ANY),
+    Metric.MAX_ORDER_QUANTITY: Meaning("units", ANY),
+    Metric.MAX_ORDER_NOTIONAL: Meaning("money", ANY),
+    Metric.MAX_POSITION: Meaning("units", ANY),
+    Metric.MAX_OPEN_ORDERS: Meaning("orders", ANY, shared=True),
+    Metric.MAX_GROSS_EXPOSURE: Meaning("money", ANY, shared=True),
+    Metric.CONCENTRATION: Meaning("share of capital", BY_ACCOUNT, shared=True),
+    Metric.MARGIN_CUSHION: Meaning("times the margin", BY_ACCOUNT, shared=True),
+    Metric.DAILY_TRADES: Meaning("orders", BY_STRATEGY, shared=True),
+    Metric.DAILY_LOSS: Meaning("money", BY_STRATEGY),
+    Metric.DRAWDOWN: Meaning("money", BY_STRATEGY),
+    Metric.LOSS_STREAK: Meaning("losing trades in a row", BY_STRATEGY),
+    Metric.ORDERS_PER_SECOND: Meaning("orders", BY_ACCOUNT, shared=True),
+    Metric.ORDERS_PER_MINUTE: Meaning("orders", BY_ACCOUNT, shared=True),
+    Metric.DUPLICATE_WINDOW: Meaning("seconds", ANY),
+}
+
+#: With these a larger value is the stricter one.
+STRICTER_UP = frozenset({Metric.MARGIN_CUSHION, Metric.DUPLICATE_WINDOW})
+
+DEFAULT_QUOTE_AGE = Decimal(10)
+DEFAULT_SIGNAL_AGE = Decimal(300)
+DEFAULT_CLOCK_OFFSET = Decimal("0.5")
+#: Basis points of the mid, by what is traded; a limit that applies takes its place.
+DEFAULT_SPREAD: Mapping[InstrumentKind, Decimal] = {
+    InstrumentKind.FX: Decimal(50),
+    InstrumentKind.CRYPTO: Decimal(200),
+    InstrumentKind.EQUITY: Decimal(300),
+    InstrumentKind.INDEX: Decimal(300),
+}
+DEFAULT_COLLAR: Mapping[InstrumentKind, Decimal] = {
+    InstrumentKind.FX: Decimal(200),
+    InstrumentKind.CRYPTO: Decimal(500),
+    InstrumentKind.EQUITY: Decimal(500),
+    InstrumentKind.INDEX: Decimal(500),
+}

@@ -1,0 +1,218 @@
+"""Kill, cancel and flatten, by scope: what passes, what is told, what must be clean to release."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from django.test import Client
+
+from brokers.contract import OrderType
+from brokers.models import Quote
+from execution_site.audit import ReasonRequired
+from orders import authority, emergency, submission
+from orders.clients import issue_key
+from orders.models import Order, SubmissionAttempt
+from orders.selectors import in_flight
+from portfolio.models import Position
+from risk import control
+from risk.facts import KillLevel
+from risk.kills import KillSwitch, Scope, engaged
+from risk.models import SystemControl
+
+EVERYTHING = Scope()
+ALPHA = Scope(strategy="alpha")
+
+
+def now():
+    return datetime.now(UTC)
+
+
+def kill(scope=EVERYTHING, level=KillLevel.HALTED, *, cancel_open=False, flatten=False):
+    return emergency.kill(
+        scope,
+        level=level,
+        actor="rita",
+        reason="a drill",
+        accounts=["paper"],
+        cancel_open=cancel_open,
+        flatten_too=flatten,
+        now=now(),
+    )
+
+
+def refusal(outcome):
+    return [error["code"] for error in json.loads(outcome.body).get("errors", [])]
+
+
+def transmit_waiting():
+    for order in Order.objects.due(now=now()):
+        submission.transmit(order.pk, now=now())
+
+
+@pytest.mark.parametrize(
+    ("scope", "refuses"),
+    [
+        (EVERYTHING, True),
+        (Scope(account="paper"), True),
+        (Scope(strategy="alpha"), True),
+        (Scope(symbol="AAPL"), True),
+        (Scope(account="paper", strategy="alpha", symbol="AAPL"), True),
+        (Scope(strategy="beta"), False),
+        (Scope(symbol="EURUSD"), False),
+        (Scope(strategy="alpha", symbol="EURUSD"), False),
+    ],
+)
+def test_a_kill_stops_its_scope_and_nothing_else(send, scope, refuses):
+    waiting = send("BUY", 1, transmit=False).order_id
+    kill(scope)
+
+    assert (refusal(send("BUY", 1, transmit=False)) == ["kill_switch"]) is refuses
+    assert (authority.claim_and_grant(waiting, now=now()) is None) is refuses
+
+
+def test_the_strictest_of_several_kills_counts(send):
+    kill(ALPHA, KillLevel.REDUCE_ONLY)
+    kill(Scope(symbol="AAPL"), KillLevel.HALTED)
+    assert refusal(send("BUY", 1)) == ["kill_switch"]
+
+    emergency.release(Scope(symbol="AAPL"), actor="rita", reason="over", now=now())
+    assert refusal(send("BUY", 1)) == ["kill_switch"]
+    emergency.release(ALPHA, actor="rita", reason="over", now=now())
+    assert send("BUY", 1).status == 202
+
+
+def test_engaging_anew_replaces_the_level_of_the_same_scope(account):
+    kill(ALPHA, KillLevel.REDUCE_ONLY)
+    kill(ALPHA, KillLevel.HALTED)
+
+    assert [k.level for k in engaged()] == ["HALTED"]
+    assert KillSwitch.objects.count() == 2
+
+
+def test_flatten_cancels_first_then_closes_and_says_so_per_order(send):
+    send("BUY", 10)
+    resting = send("BUY", 1, order_type=OrderType.LIMIT, limit_price=Decimal(50)).order_id
+    submission_waits = send("BUY", 1, transmit=False).order_id
+
+    done = emergency.flatten(
+        EVERYTHING, accounts=["paper"], actor="rita", reason="a drill", now=now()
+    )
+    assert {row["order"]: row["result"] for row in done["cancelled"]} == {
+        resting: "requested",
+        submission_waits: "cancelled",
+    }
+    (closed,) = done["closed"]
+    assert (closed["quantity"], closed["result"]) == ("10", "closing")
+    order = Order.objects.get(pk=closed["order"])
+    assert (order.origin, order.side, order.reduce_only) == ("FLATTEN", "SELL", True)
+    assert order.decision.status == "APPROVED"
+    transmit_waiting()
+    assert Position.objects.get().quantity == 0
+
+
+def test_flattening_passes_a_halt_and_every_mode_and_nothing_else_does(send):
+    send("BUY", 10)
+    SystemControl.objects.update(mode="GUIDE")
+    _, done = kill(flatten=True)
+    (closed,) = done["closed"]
+    transmit_waiting()
+
+    assert Order.objects.get(pk=closed["order"]).status == "FILLED"
+    assert Position.objects.get().quantity == 0
+    assert set(refusal(send("EXIT", None))) == {"system_mode", "kill_switch", "nothing_to_close"}
+
+
+def test_flatten_says_what_it_could_not_close(send):
+    send("BUY", 10)
+    Quote.objects.all().delete()
+
+    done = emergency.flatten(ALPHA, accounts=["paper"], actor="rita", reason="x", now=now())
+    (closed,) = done["closed"]
+    assert closed["order"] is None
+    assert "no quote for AAPL" in closed["result"]
+
+
+def test_flatten_keeps_to_its_scope(send):
+    send("BUY", 10)
+    send("BUY", 5, strategy="beta")
+
+    done = emergency.flatten(ALPHA, accounts=["paper"], actor="rita", reason="x", now=now())
+    assert [row["quantity"] for row in done["closed"]] == ["10"]
+
+
+def test_flattening_twice_does_not_sell_twice(send):
+    send("BUY", 10)
+    for _ in range(2):
+        done = emergency.flatten(ALPHA, accounts=["paper"], actor="rita", reason="x", now=now())
+    assert "nothing" in done["closed"][0]["result"] or done["closed"][0]["order"] is None
+    transmit_waiting()
+
+    assert Position.objects.get().quantity == 0
+    assert Order.objects.filter(origin="FLATTEN").count() == 1
+
+
+def test_a_kill_needs_a_reason_and_so_does_its_release(account):
+    with pytest.raises(ReasonRequired):
+        control.engage_kill(level=KillLevel.HALTED, actor="rita", reason=" ", now=now())
+    kill()
+    with pytest.raises(ReasonRequired):
+        emergency.release(EVERYTHING, actor="rita", reason="", now=now())
+    assert engaged().exists()
+
+
+def test_nothing_is_released_while_an_order_is_in_doubt(send, account):
+    order = send("BUY", 1, transmit=False).order_id
+    Order.objects.filter(pk=order).update(status="SUBMITTING")
+    Order.objects.filter(pk=order).update(status="IN_DOUBT")
+    kill()
+
+    with pytest.raises(emergency.NotReleasable, match="1 orders are in doubt"):
+        emergency.release(EVERYTHING, actor="rita", reason="over", now=now())
+    type(account).objects.update(is_reconciling=True)
+    assert len(emergency.release_problems(EVERYTHING)) == 2
+    assert emergency.release_problems(Scope(strategy="beta")) == ["paper is being reconciled"]
+
+
+def test_what_was_in_flight_at_the_kill_is_listed_exactly(send):
+    answered = send("BUY", 1).order_id
+    waiting = send("BUY", 1, transmit=False).order_id
+    flying = send("BUY", 1, transmit=False).order_id
+    authority.claim_and_grant(flying, now=now())  # and its sender says nothing
+    other = send("BUY", 1, transmit=False, strategy="beta").order_id
+    authority.claim_and_grant(other, now=now())
+    engaged_kill, _ = kill(ALPHA)
+    everything, _ = kill()
+
+    assert [row["order"] for row in in_flight(engaged_kill)] == [flying]
+    assert {row["order"] for row in in_flight(everything)} == {flying, other}
+    assert authority.claim_and_grant(waiting, now=now()) is None
+    assert SubmissionAttempt.objects.filter(order__in=[answered, flying, other]).count() == 3
+
+
+def test_the_api_kills_flattens_and_releases_by_scope(send, trader, outsider_key):
+    send("BUY", 10)
+    key = "Api-Key " + issue_key(trader, scopes=["read", "trade", "control"])[1]
+    client = Client(headers={"authorization": key})
+
+    def post(url, body, client=client):
+        return client.post(f"/api/v1/{url}", json.dumps(body), content_type="application/json")
+
+    wanted = {"active": True, "scope": {"strategy": "alpha"}, "flatten": True, "reason": "drill"}
+    answer = post("system/kill-switch", wanted)
+    assert answer.status_code == 200
+    assert answer.json()["kill_switches"][0]["scope"]["strategy"] == "alpha"
+    assert not answer.json()["kill_switch"]["active"]  # that one is for everything
+    assert [row["quantity"] for row in answer.json()["closed"]] == ["10"]
+    elsewhere = {**wanted, "scope": {"account": "elsewhere"}}
+    assert post("system/kill-switch", elsewhere).json()["errors"][0]["field"] == "account"
+    released = {"active": False, "scope": {"strategy": "alpha"}, "reason": "over"}
+    assert post("system/kill-switch", released).json()["kill_switches"] == []
+
+    transmit_waiting()
+    send("BUY", 3)
+    flat = post("positions/flatten", {"symbol": "AAPL", "reason": "close of business"})
+    assert [row["quantity"] for row in flat.json()["closed"]] == ["3"]
+    assert post("positions/flatten", {"symbol": "AAPL"}).status_code == 400
+    stranger = Client(headers={"authorization": outsider_key})
+    assert post("positions/flatten", {"reason": "x"}, stranger).json()["closed"] == []

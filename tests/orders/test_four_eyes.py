@@ -1,0 +1,164 @@
+"""Four eyes: who proposes does not approve, and what is applied is applied to what is there."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import IntegrityError
+from django.test import Client
+from django.urls import reverse
+
+from execution_site.events import Event, EventType
+from orders import proposals
+from orders.proposals import NotDecidable, SamePerson
+from risk import control
+from risk.facts import KillLevel
+from risk.four_eyes import ChangeKind
+from risk.kills import engaged
+from risk.models import ChangeRequest, FourEyesRule, RiskLimit
+
+
+def now():
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def two_people(account):
+    for kind in ChangeKind:
+        FourEyesRule.objects.create(kind=kind)
+
+
+def propose(mode="SUPERVISED", actor="rita"):
+    return proposals.propose_or_apply(
+        ChangeKind.MODE,
+        target="system",
+        after={"mode": mode},
+        actor=actor,
+        reason="calmer",
+        now=now(),
+    )
+
+
+def mode():
+    return control.current().mode
+
+
+def test_where_it_is_not_switched_on_one_person_is_enough(account):
+    assert propose() is None
+    assert mode() == "SUPERVISED"
+
+
+def test_a_proposal_changes_nothing_until_another_approves(two_people):
+    row = propose()
+    assert mode() == "AUTONOMOUS"
+    with pytest.raises(SamePerson):
+        proposals.approve(row.pk, actor="rita", reason="mine", now=now())
+    assert mode() == "AUTONOMOUS"
+
+    proposals.approve(row.pk, actor="otto", reason="agreed", now=now())
+    assert mode() == "SUPERVISED"
+    last = Event.objects.filter(type=EventType.AUDIT).latest("pk").data
+    assert last["actor"] == "rita and otto"
+    with pytest.raises(NotDecidable):
+        proposals.approve(row.pk, actor="otto", reason="again", now=now())
+
+
+def test_the_database_too_wants_two_people(two_people):
+    row = propose()
+
+    with pytest.raises(IntegrityError, match="two_people_for_a_change"):
+        ChangeRequest.objects.filter(pk=row.pk).update(status="APPLIED", decided_by="rita")
+
+
+def test_a_proposal_lasts_fifteen_minutes(two_people):
+    row = propose()
+    at = row.proposed_at + timedelta(minutes=15)
+
+    with pytest.raises(NotDecidable, match="expired"):
+        proposals.approve(row.pk, actor="otto", reason="late", now=at)
+    assert proposals.expire(now=at) == 1
+
+
+def test_a_proposal_whose_ground_has_changed_is_stale(two_people):
+    row = propose()
+    control.set_system_mode("GUIDE", actor="engine", reason="x", now=now())
+
+    with pytest.raises(NotDecidable, match="changed"):
+        proposals.approve(row.pk, actor="otto", reason="agreed", now=now())
+    row.refresh_from_db()
+    assert (row.status, mode()) == ("STALE", "GUIDE")
+
+
+def test_declining_has_a_reason_and_its_own_proposer_may(two_people):
+    row = propose()
+    proposals.decline(row.pk, actor="rita", reason="a mistake", now=now())
+
+    row.refresh_from_db()
+    assert (row.status, mode()) == ("DECLINED", "AUTONOMOUS")
+
+
+def test_releasing_a_kill_takes_two_and_engaging_one(two_people):
+    control.engage_kill(level=KillLevel.HALTED, actor="rita", reason="odd", now=now())
+    row = proposals.propose_or_apply(
+        ChangeKind.KILL_RELEASE,
+        target="everything",
+        after=control.EVERYTHING.as_json(),
+        actor="rita",
+        reason="over",
+        now=now(),
+    )
+    assert engaged().exists()
+
+    proposals.approve(row.pk, actor="otto", reason="agreed", now=now())
+    assert not engaged().exists()
+
+
+@pytest.fixture
+def console(risk_manager):
+    client = Client()
+    client.force_login(risk_manager)
+    return client
+
+
+def edit(client, row, **values):
+    fields = {"metric": row.metric, "value": row.value, "reason": "because"} | values
+    return client.post(reverse("admin:risk_risklimit_change", args=[row.pk]), fields, follow=True)
+
+
+def test_raising_a_limit_in_the_console_is_proposed_lowering_it_is_done(two_people, console):
+    row = RiskLimit.objects.create(metric="max_order_quantity", value=10)
+    edit(console, row, value=5)
+    row.refresh_from_db()
+    assert (row.value, row.version) == (5, 2)
+
+    edit(console, row, value=50)
+    row.refresh_from_db()
+    assert row.value == 5
+    User.objects.create_superuser("otto", password="otto-password")
+    waiting = ChangeRequest.objects.get()
+    proposals.approve(waiting.pk, actor="otto", reason="agreed", now=now())
+    row.refresh_from_db()
+    assert (row.value, row.version) == (50, 3)
+
+
+def test_ending_a_limit_early_counts_as_raising_it(two_people, console):
+    row = RiskLimit.objects.create(metric="max_order_quantity", value=10)
+    edit(console, row, effective_until_0="2026-01-01", effective_until_1="00:00")
+
+    row.refresh_from_db()
+    assert row.effective_until is None
+    assert ChangeRequest.objects.get().kind == "limit_up"
+
+
+def test_the_console_decides_with_a_reason_and_never_ones_own(two_people, console):
+    propose(actor="rita")
+    url = reverse("admin:risk_changerequest_changelist")
+    pk = ChangeRequest.objects.get().pk
+
+    def decide(reason):
+        wanted = {"action": "approve", "_selected_action": [pk], "reason": reason, "index": 0}
+        return console.post(url, wanted, follow=True).content.decode()
+
+    assert "nothing was changed" in decide("")
+    assert "a second person must approve" in decide("mine")
+    assert mode() == "AUTONOMOUS"

@@ -1,0 +1,97 @@
+"""1,000 orders from 4 processes with 40 connections against one limit: never one too many.
+
+In the suite one run each; RUNS=20 makes as many. Two mutants of the locks show that it can fail.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from brokers import quotes
+from brokers.contract import QuoteUpdate
+from brokers.models import Instrument
+from orders.models import Order
+from risk.models import RiskLimit
+from tests.databases import url_of
+
+RUNS = int(os.environ.get("RUNS", "1"))
+PROCESSES, THREADS, EACH = 4, 10, 25
+LOAD = Path(__file__).with_name("signal_load.py")
+
+
+@pytest.fixture
+def market(account, trader, valkey):
+    """Forty shares at 100, besides the one at 100; every limit is the test's."""
+    names = ["AAPL", *(f"S{n}" for n in range(PROCESSES * THREADS))]
+    for name in names[1:]:
+        Instrument.objects.create(
+            symbol=name, kind="EQUITY", currency="USD", tick_size=Decimal("0.01"), lot_size=1
+        )
+    now = datetime.now(UTC)
+    price = {"bid": Decimal(100), "ask": Decimal(100)}
+    quotes.store([QuoteUpdate(symbol=name, as_of=now, **price) for name in names], now=now)
+    RiskLimit.objects.create(metric="quote_age_seconds", value=600)
+
+
+def storm(db, *, mutant="", shared="many"):
+    """Let every process send at the same moment; return how many signals were approved."""
+    command = [sys.executable, LOAD, THREADS, EACH]
+    environment = {**os.environ, "DATABASE_URL": url_of(db)}
+    running = [
+        subprocess.Popen(
+            [str(part) for part in (*command, n, mutant, shared)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if mutant else None,
+            env=environment,
+            text=True,
+        )
+        for n in range(PROCESSES)
+    ]
+    for process in running:
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = [json.loads(process.communicate()[0]) for process in running]
+    assert sum(sum(said.values()) for said in answers) == PROCESSES * THREADS * EACH
+    return sum(said.get("202", 0) for said in answers)
+
+
+LIMITS = [
+    ("daily_trades", 100, "many"),
+    ("max_open_orders", 100, "many"),
+    ("max_gross_exposure", 100 * 105, "many"),  # a market order counts at the ask and 5 % more
+    ("max_position", 100, "one"),
+]
+
+
+@pytest.mark.parametrize(("metric", "value", "shared"), LIMITS)
+def test_exactly_as_many_pass_as_the_limit_allows(db, market, metric, value, shared):
+    limit = RiskLimit.objects.create(metric=metric, value=value)
+
+    for run in range(RUNS):
+        approved = storm(db, shared=shared)
+        assert (approved, Order.objects.count()) == (100, 100 * (run + 1))
+        limit.value += value  # what is left for the next run: as much again
+        limit.save()
+
+
+@pytest.mark.parametrize("mutant", ["no_locks", "lock_and_read_at_once"])
+@pytest.mark.parametrize(("metric", "value"), [("max_open_orders", 100), ("daily_trades", 100)])
+def test_the_mutants_of_the_locks_let_too_many_pass(db, market, mutant, metric, value):
+    RiskLimit.objects.create(metric=metric, value=value)
+
+    assert storm(db, mutant=mutant) > 100
+
+
+def test_without_the_lock_of_the_book_too_much_of_one_instrument_is_bought(db, market):
+    RiskLimit.objects.create(metric="max_position", value=100)
+
+    assert storm(db, mutant="no_locks", shared="one") > 100
