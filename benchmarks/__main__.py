@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import holding, memory, profile, push, scale, servers, steps, web
+from benchmarks import gate, holding, memory, profile, push, scale, servers, steps, web
 from benchmarks.measure import Row, machine, say, table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -21,7 +21,7 @@ ROWS: dict[str, Callable[[Path], list[Row]]] = {
 }
 
 
-STUDIES = {"profile": profile.profile, "scale": scale.scale}
+STUDIES = {"profile": profile.profile, "scale": scale.scale, "gate": gate.gate}
 
 
 def main() -> None:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
+from typing import Any
 
 from benchmarks import servers, stored
 from benchmarks.measure import say
@@ -59,12 +61,9 @@ def _blocks() -> tuple[float, float, float]:
 
 
 def _signal(key: str) -> int:
-    from execution_site import demo
-    from orders.clients import ApiClient
     from orders.intake import SignalRequest, submit_signal
     from orders.models import Action
 
-    client = ApiClient.objects.get(name=demo.STRATEGY_CLIENT)
     request = SignalRequest(
         signal_id=key,
         strategy="scale",
@@ -74,7 +73,15 @@ def _signal(key: str) -> int:
         quantity=Decimal(1000),
         body={"key": key},
     )
-    return submit_signal(request, client=client, now=datetime.now(UTC)).order_id or 0
+    return submit_signal(request, client=_client(), now=datetime.now(UTC)).order_id or 0
+
+
+@cache
+def _client() -> Any:
+    from execution_site import demo
+    from orders.clients import ApiClient
+
+    return ApiClient.objects.get(name=demo.STRATEGY_CLIENT)
 
 
 def _median(step: Callable[[], None]) -> float:

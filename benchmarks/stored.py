@@ -27,8 +27,8 @@ FROM made WHERE %(filled)s > 0
 _POSITION = """
 INSERT INTO portfolio_position (connection_id, strategy, instrument_id, quantity, cost,
     realized_pnl, commission, folded_trade_id, flat_trade_id, flat_realized_pnl, flat_commission,
-    updated_at)
-SELECT c.id, 'bench', i.id, 0, 0, 0, 0, '', '', 0, 0, now()
+    closed_pnl, updated_at)
+SELECT c.id, 'bench', i.id, 0, 0, 0, 0, '', '', 0, 0, 0, now()
 FROM brokers_brokerconnection c, brokers_instrument i
 WHERE c.name = %(account)s AND i.symbol = %(symbol)s
 ON CONFLICT DO NOTHING
