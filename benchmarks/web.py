@@ -100,6 +100,7 @@ def _poster(port: int, authorization: str, *, expected: str, **how: Any) -> Any:
 
     def post() -> dict[str, Any]:
         servers.quote()
+        stored.nothing_waits()
         site.post(port, authorization, seconds=WARM_SECONDS, **how)
         said = site.post(port, authorization, seconds=SECONDS, **how)
         if set(said["answers"]) != {expected}:
