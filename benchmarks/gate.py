@@ -50,8 +50,9 @@ def _measure() -> tuple[float, float]:
 def _median(account: str, count: "itertools.count[int]") -> float:
     from execution_site import demo
     from orders.clients import ApiClient
-    from orders.intake import SignalRequest, submit_signal
+    from orders.intake import submit_signal
     from orders.models import Action
+    from orders.requests import SignalRequest
 
     client = ApiClient.objects.get(name=demo.STRATEGY_CLIENT)
     taken = []

@@ -57,8 +57,9 @@ def _work(step: Callable[[], None], ends: float, taken: list[float]) -> None:
 def _intake(account: str, number: int) -> Callable[[], None]:
     from execution_site import demo
     from orders.clients import ApiClient
-    from orders.intake import SignalRequest, submit_signal
+    from orders.intake import submit_signal
     from orders.models import Action
+    from orders.requests import SignalRequest
 
     client = ApiClient.objects.get(name=demo.STRATEGY_CLIENT)
     count = itertools.count()

@@ -61,8 +61,9 @@ def _blocks() -> tuple[float, float, float]:
 
 
 def _signal(key: str) -> int:
-    from orders.intake import SignalRequest, submit_signal
+    from orders.intake import submit_signal
     from orders.models import Action
+    from orders.requests import SignalRequest
 
     request = SignalRequest(
         signal_id=key,

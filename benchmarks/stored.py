@@ -10,10 +10,10 @@ WITH made AS (
         instrument_id, side, order_type, time_in_force, quantity, reduce_only, post_only,
         filled_quantity, filled_cost, commission, status, pending_action, status_reason,
         retry_count, correlation_id, trading_date, created_at, updated_at, claimed_at,
-        not_found_count, amended_quantity)
+        not_found_count, amended_quantity, approved_by)
     SELECT 'SIGNAL', %(prefix)s || n, '', c.id, 'bench', i.id, 'BUY', 'MARKET', 'DAY', 1000,
            false, false, %(filled)s, %(filled)s * 1.1, 0, %(status)s, 'NONE', '', 0, '',
-           current_date - 1, now(), now(), now(), 0, 0
+           current_date - 1, now(), now(), now(), 0, 0, ''
     FROM generate_series(1, %(count)s) AS n, brokers_brokerconnection c, brokers_instrument i
     WHERE c.name = %(account)s AND i.symbol = %(symbol)s
     RETURNING id, connection_id, instrument_id, strategy)

@@ -136,8 +136,9 @@ def _our_hops(count: int) -> float:
     from brokers.paper.models import PaperOrder
     from execution_site import demo
     from orders.clients import ApiClient
-    from orders.intake import SignalRequest, submit_signal
+    from orders.intake import submit_signal
     from orders.models import Action, Order
+    from orders.requests import SignalRequest
 
     servers.quote()
     client = ApiClient.objects.get(name=demo.STRATEGY_CLIENT)

@@ -14,7 +14,7 @@ from execution_site.console import (
     ReasonForm,
     reason_given,
 )
-from orders import admin_risk  # noqa: F401 it registers the rules
+from orders import admin_control, admin_limits, admin_risk  # noqa: F401 they register
 from orders.models import (
     ApiClient,
     ApiKey,

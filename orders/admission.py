@@ -7,11 +7,11 @@ from typing import Any
 
 from brokers.contract import OrderType, TimeInForce
 from execution_site.events import EventType, record_event
-from orders.facts import References, Situation
 from orders.identity import client_order_id
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import Order, Origin
 from orders.payloads import order_json
+from orders.situation import References, Situation
 from portfolio.models import Position
 from risk import usage
 from risk.checks.order import worst_price

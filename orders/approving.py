@@ -15,10 +15,11 @@ from orders import facts, hints
 from orders.admission import admit, new_decision, new_order
 from orders.approvals import Approval
 from orders.entries import cancel_entries
-from orders.facts import Asked
-from orders.intake import SignalRequest, asked_by, lock_rows, ticket
+from orders.intake import asked_by, lock_rows, ticket
 from orders.models import Action, Order, Signal, SignalStatus
 from orders.payloads import signal_json, time_text
+from orders.requests import SignalRequest
+from orders.situation import Asked
 from risk import locks
 from risk.gate import Verdict, judge
 

@@ -15,7 +15,7 @@ from brokers.contract import Grant, OrderRequest, OrderTerms, OrderType, Side, T
 from brokers.models import Environment
 from execution_site import events, statements
 from execution_site.events import EventType, event_row
-from orders import entries, hints, reading, replacing
+from orders import entries, hints, reading, terms
 from orders.lifecycle import AT_VENUE, OrderStatus, PendingAction, advance
 from orders.models import Order, Origin, SubmissionAttempt
 from orders.payloads import order_json
@@ -229,7 +229,7 @@ def _claim(
         attempt=order.retry_count + 1,
         epoch=switches.epoch,
         deadline=started + GRANT_SECONDS,
-        request=_request(order, replacing.terms_of(order), switches),
+        request=_request(order, terms.terms_of(order), switches),
     )
 
 

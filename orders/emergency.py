@@ -18,9 +18,9 @@ from brokers.models import BrokerConnection
 from execution_site import audit
 from orders import entries, facts, hints
 from orders.admission import Ticket, admit, new_decision, new_order
-from orders.facts import Asked
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
 from orders.models import Order, Origin
+from orders.situation import Asked
 from portfolio.models import Position
 from risk import control, locks
 from risk.facts import KillLevel

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from brokers.contract import OrderReport
 from execution_site.events import EventType, record_event
-from orders import folding, hints, reading, replacing, writing
+from orders import folding, hints, reading, terms, writing
 from orders.booking import Closed, FoldKey, is_open, owes_fills, status_after
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import Fill, FillAmendment, Order
@@ -96,7 +96,7 @@ def _apply(order: Order, position: Position, news: News, *, now: datetime) -> No
     """Apply one report to its locked order and position."""
     report = news.report
     before, was_named = _state(order), order.venue_order_id
-    replacing.take_terms(order, report)
+    terms.take_terms(order, report)
     fills, amendments = _new_fills(order, news, now=now), _new_amendments(order, news, now=now)
     realized_before, commission_before = position.realized_pnl, position.commission
     amends = bool(amendments) or news.amended
@@ -109,7 +109,7 @@ def _apply(order: Order, position: Position, news: News, *, now: datetime) -> No
     for fill in fills:
         order.filled_at = max(order.filled_at or fill.traded_at, fill.traded_at)
     _advance(order, report, now=now)
-    replacing.settle(order, now=now)
+    terms.settle(order, now=now)
     if not (fills or amendments) and _state(order) == before and news.answer is None:
         return
     order.updated_at = now
@@ -144,7 +144,7 @@ def _state(order: Order) -> tuple[Any, ...]:
         order.venue_order_id,
         order.pending_action,
         order.status_reason,
-        replacing.terms_of(order),
+        terms.terms_of(order),
     )
 
 

@@ -6,15 +6,14 @@ one flush follows before anything leaves this process: the answer, the hint or a
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
 
 from brokers import calendars
-from brokers.contract import OrderType, Side, TimeInForce
+from brokers.contract import Side
 from execution_site import statements
 from execution_site.events import EventRow, EventType, canonical, event_row
 from orders import facts, hints, recording
@@ -22,61 +21,14 @@ from orders.admission import Ticket, new_decision, new_order
 from orders.approvals import Approval, expires_at
 from orders.clients import ApiClient
 from orders.entries import cancel_entries
-from orders.facts import Asked, References, Situation
 from orders.models import Action, Order, Signal, SignalStatus
 from orders.payloads import order_json, refusal_problem, signal_json
+from orders.requests import IdempotencyConflict, InvalidSignal, SignalRequest
+from orders.situation import Asked, References, Situation, UnknownNames
 from portfolio.models import Position
 from risk import locks
 from risk.facts import Facts
 from risk.gate import DecisionStatus, Verdict, judge
-
-
-class IdempotencyConflict(Exception):
-    """The key was used before, with another body."""
-
-
-class InvalidSignal(Exception):
-    """The signal names something that does not exist. `errors` name the fields."""
-
-    def __init__(self, errors: list[dict[str, str]]) -> None:
-        super().__init__(str(errors))
-        self.errors = errors
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignalRequest:
-    """A signal as a client sent it, validated field by field. `body` is what it sent."""
-
-    signal_id: str
-    strategy: str
-    account: str
-    symbol: str
-    action: Action
-    body: dict[str, Any]
-    quantity: Decimal | None = None
-    order_type: OrderType = OrderType.MARKET
-    limit_price: Decimal | None = None
-    stop_price: Decimal | None = None
-    time_in_force: TimeInForce = TimeInForce.DAY
-    expires_at: datetime | None = None
-    reduce_only: bool = False
-    post_only: bool = False
-    reference_price: Decimal | None = None
-    generated_at: datetime | None = None
-    valid_until: datetime | None = None
-    correlation_id: str = ""
-    reason: str = ""
-    tag: str = ""
-    product: str = ""
-    exchange: str = ""
-    timeframe: str = ""
-    confidence: Decimal | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def reduces(self) -> bool:
-        """Tell whether its order may only close what the strategy holds."""
-        return self.action is Action.EXIT or self.reduce_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +252,7 @@ def references(account: str, symbol: str, *, now: datetime) -> References:
     """
     try:
         return facts.references(account, symbol, now=now)
-    except facts.UnknownNames as e:
+    except UnknownNames as e:
         errors = []
         if e.account:
             errors.append(_error("account", "unknown_account", "no such account"))

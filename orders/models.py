@@ -6,7 +6,6 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
 
-from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
@@ -14,14 +13,17 @@ from brokers.contract import Liquidity, OrderType, Side, TimeInForce
 from brokers.models import BrokerConnection, Instrument
 from orders.amendments import FillAmendment
 from orders.approvals import Approval
+from orders.attempts import SubmissionAttempt, VenueOrder
 from orders.booking import Execution
 from orders.clients import ApiClient, ApiKey
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
 from orders.replacements import Replacement
+from orders.signal_rows import Action, Signal, SignalStatus
 from portfolio.holding import CONTEXT, quantize
 from risk.models import RiskDecision
 
 __all__ = [
+    "Action",
     "ApiClient",
     "ApiKey",
     "Approval",
@@ -30,6 +32,7 @@ __all__ = [
     "Order",
     "Replacement",
     "Signal",
+    "SignalStatus",
     "StreamCursor",
     "SubmissionAttempt",
     "VenueOrder",
@@ -42,68 +45,12 @@ def _choices(enum: Any) -> list[tuple[str, str]]:
     return [(member.value, member.value) for member in enum]
 
 
-class Action(StrEnum):
-    """What a signal asks for."""
-
-    BUY = "BUY"
-    SELL = "SELL"
-    EXIT = "EXIT"
-    HOLD = "HOLD"
-
-
-class SignalStatus(StrEnum):
-    """What became of a signal when it was answered."""
-
-    REFUSED = "REFUSED"
-    APPROVED = "APPROVED"
-    AWAITING_APPROVAL = "AWAITING_APPROVAL"
-    DECLINED = "DECLINED"
-    EXPIRED = "EXPIRED"
-    HELD = "HELD"
-
-
 class Origin(StrEnum):
     """Why an order exists."""
 
     SIGNAL = "SIGNAL"
     FLATTEN = "FLATTEN"
     EXTERNAL = "EXTERNAL"
-
-
-class Signal(models.Model):
-    """A request to trade, judged and answered once. The key is (client, strategy, signal_id).
-
-    `answer` is the body every repetition of the key gets, to the byte.
-    """
-
-    client = models.ForeignKey(ApiClient, on_delete=models.PROTECT)
-    strategy = models.CharField(max_length=64)
-    signal_id = models.CharField(max_length=128)
-    body_hash = models.CharField(max_length=64)
-    body = models.JSONField()
-    connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
-    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)
-    action = models.CharField(max_length=8, choices=_choices(Action))
-    quantity = models.DecimalField(null=True, **MONEY)
-    status = models.CharField(max_length=24, choices=_choices(SignalStatus))
-    decision = models.OneToOneField(RiskDecision, on_delete=models.PROTECT, null=True)
-    generated_at = models.DateTimeField(null=True)
-    received_at = models.DateTimeField()
-    correlation_id = models.CharField(max_length=128, blank=True)
-    reason = models.TextField(blank=True)
-    answer_status = models.SmallIntegerField()
-    answer = models.TextField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                name="signal_key_once", fields=["client", "strategy", "signal_id"]
-            )
-        ]
-        indexes = [models.Index(fields=["connection", "-id"])]
-
-    def __str__(self) -> str:
-        return f"{self.strategy}/{self.signal_id}"
 
 
 class OrderQuerySet(models.QuerySet["Order"]):
@@ -270,62 +217,6 @@ class Order(models.Model):
         if not self.filled_quantity:
             return None
         return quantize(CONTEXT.divide(self.filled_cost, self.filled_quantity))
-
-
-class SubmissionAttempt(models.Model):
-    """One grant to send, and what came of it. Written before anything is sent."""
-
-    class Outcome(models.TextChoices):
-        """GRANTED: no answer yet. UNSENT: proved never to have left."""
-
-        GRANTED = "GRANTED"
-        ANSWERED = "ANSWERED"
-        REJECTED = "REJECTED"
-        UNSENT = "UNSENT"
-        UNKNOWN = "UNKNOWN"
-
-    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="attempts")
-    number = models.SmallIntegerField()
-    epoch = models.BigIntegerField()
-    granted_at = models.DateTimeField()
-    outcome = models.CharField(max_length=16, choices=Outcome, default=Outcome.GRANTED)
-    detail = models.CharField(max_length=200, blank=True)
-    answered_at = models.DateTimeField(null=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(name="attempt_number_once", fields=["order", "number"])
-        ]
-        indexes = [BrinIndex(name="attempt_granted", fields=["granted_at"])]
-
-    def __str__(self) -> str:
-        return f"attempt {self.number} of order {self.order_id}"
-
-
-class VenueOrder(models.Model):
-    """A name an order has at its venue; slices and replacements give it several."""
-
-    class Role(models.TextChoices):
-        """How the venue's order came to be."""
-
-        PRIMARY = "PRIMARY"
-
-    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="venue_orders")
-    connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
-    venue_order_id = models.CharField(max_length=64)
-    client_order_id = models.CharField(max_length=64)
-    role = models.CharField(max_length=16, choices=Role, default=Role.PRIMARY)
-    active = models.BooleanField(default=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                name="venue_order_once", fields=["connection", "venue_order_id"]
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.venue_order_id
 
 
 class Fill(models.Model):

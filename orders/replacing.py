@@ -2,27 +2,26 @@
 
 What raises the quantity or worsens a price passes the gate as a new order would; what narrows
 passes even where the kill switch is engaged, as a cancel does. The order keeps its terms until its
-venue says that it has others (`settle`, called where reports are booked), so a race with a fill, a
-cancel or a lost answer ends where the venue says.
+venue says that it has others (orders/terms.py).
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from django.db import transaction
 
-from brokers.contract import OrderReport, OrderTerms, OrderType, Side
+from brokers.contract import OrderTerms, OrderType, Side
 from execution_site import audit
 from orders import entries, facts, hints
 from orders.admission import new_decision, reserved_price
-from orders.facts import Asked, References
 from orders.lifecycle import AT_VENUE, OPEN, OrderStatus, PendingAction
 from orders.models import Order
-from orders.replacements import OPEN as UNSETTLED
 from orders.replacements import Replacement, ReplacementStatus
+from orders.situation import Asked, References
+from orders.terms import apply_terms, terms_of, widens
 from portfolio.models import Position
 from risk import locks
 from risk.checks import CheckStatus
@@ -33,7 +32,6 @@ from risk.gate import DecisionStatus, Verdict, judge
 from risk.limits import Metric
 from risk.models import RiskDecision
 
-ASK_AGAIN = timedelta(seconds=2)
 PRICED = {
     "limit_price": {OrderType.LIMIT, OrderType.STOP_LIMIT},
     "stop_price": {OrderType.STOP, OrderType.STOP_LIMIT},
@@ -153,60 +151,6 @@ def _reserve(order: Order, wanted: OrderTerms, judged: Facts) -> None:
 
 
 TERM_FIELDS = ("quantity", "limit_price", "stop_price")
-
-
-def terms_of(order: Order) -> OrderTerms:
-    """Return the terms an order has."""
-    return OrderTerms(order.quantity, order.limit_price, order.stop_price)
-
-
-def apply_terms(order: Order, terms: OrderTerms) -> None:
-    """Give an order in memory other terms."""
-    order.quantity, order.limit_price = terms.quantity, terms.limit_price
-    order.stop_price = terms.stop_price
-
-
-def widens(was: OrderTerms, wanted: OrderTerms, side: Side) -> bool:
-    """Tell whether new terms ask for more, or at a worse price; a moved stop counts as worse."""
-    if wanted.quantity > was.quantity or wanted.stop_price != was.stop_price:
-        return True
-    if wanted.limit_price is None or was.limit_price is None:
-        return False
-    return (wanted.limit_price - was.limit_price) * side.sign > 0
-
-
-def take_terms(order: Order, report: OrderReport) -> None:
-    """Take over the terms a venue tells of a locked order; older news changes nothing."""
-    if report.terms is None:
-        return
-    if order.terms_at is not None and report.reported_at < order.terms_at:
-        return
-    apply_terms(order, report.terms)
-    order.terms_at = report.reported_at
-
-
-def settle(order: Order, *, now: datetime) -> None:
-    """Settle what asked for an order's terms, now that its report has been applied in memory.
-
-    Saves the replacement; the order, which is locked, is the caller's to write. What was sent and
-    is not settled is asked about again.
-    """
-    if order.pending_action == PendingAction.NONE:
-        return
-    ended = OrderStatus(order.status) not in OPEN
-    for row in Replacement.objects.filter(order=order, status__in=UNSETTLED):
-        if row.status == ReplacementStatus.SENT and row.terms == terms_of(order):
-            row.status = ReplacementStatus.DONE
-        elif ended:
-            row.status, row.detail = ReplacementStatus.OVERTAKEN, f"the order is {order.status}"
-        else:
-            if row.status == ReplacementStatus.SENT:
-                order.poll_due_at = now + ASK_AGAIN
-            continue
-        row.due_at = order.reserved_quantity = None
-        row.save(update_fields=["status", "detail", "due_at"])
-        if order.pending_action == PendingAction.REPLACE:
-            order.pending_action = PendingAction.NONE.value
 
 
 Shared = list[tuple[str, bool]]

@@ -17,9 +17,10 @@ from orders.approving import NotWaiting
 from orders.authentication import Principal
 from orders.clients import Scope
 from orders.fields import NothingInput, StrictSerializer, Text
-from orders.intake import IdempotencyConflict, InvalidSignal, Outcome, SignalRequest
+from orders.intake import Outcome
 from orders.models import Action
 from orders.payloads import refusal_problem
+from orders.requests import IdempotencyConflict, InvalidSignal, SignalRequest
 from orders.serializers import SignalInput
 
 FILTERS = {

@@ -7,8 +7,9 @@ from decimal import Decimal
 import pytest
 
 from orders import submission
-from orders.intake import SignalRequest, submit_signal
+from orders.intake import submit_signal
 from orders.models import Action
+from orders.requests import SignalRequest
 
 _ids = itertools.count()
 

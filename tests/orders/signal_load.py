@@ -23,8 +23,9 @@ from django.db import connections  # noqa: E402
 from execution_site import statements  # noqa: E402
 from orders import facts, usage  # noqa: E402
 from orders.clients import ApiClient  # noqa: E402
-from orders.intake import SignalRequest, submit_signal  # noqa: E402
+from orders.intake import submit_signal  # noqa: E402
 from orders.models import Action  # noqa: E402
+from orders.requests import SignalRequest  # noqa: E402
 from risk import locks  # noqa: E402
 
 

@@ -19,9 +19,10 @@ from brokers.paper.models import PaperHolding
 from brokers.paper.venue import match
 from orders import agreement, monitoring, replacement_sending, replacing, submission
 from orders.emergency import NotCancellable, request_cancel
-from orders.intake import SignalRequest, submit_signal
+from orders.intake import submit_signal
 from orders.lifecycle import OPEN
 from orders.models import Action, Fill, Order
+from orders.requests import SignalRequest
 from portfolio.holding import unrealized_pnl
 from portfolio.models import Position
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 
 from brokers.contract import OrderType
@@ -216,3 +217,25 @@ def test_the_api_kills_flattens_and_releases_by_scope(send, trader, outsider_key
     assert post("positions/flatten", {"symbol": "AAPL"}).status_code == 400
     stranger = Client(headers={"authorization": outsider_key})
     assert post("positions/flatten", {"reason": "x"}, stranger).json()["closed"] == []
+
+
+def test_the_commands_cancel_and_flatten_a_scope(send, capsys):
+    send("BUY", 10)
+    send("BUY", 1, order_type=OrderType.LIMIT, limit_price=Decimal(50), strategy="beta")
+
+    call_command("cancel_all", strategy="beta")
+    assert ": requested" in capsys.readouterr().out
+    call_command("flatten", strategy="alpha", reason="close of business")
+    assert "AAPL of paper" in capsys.readouterr().out
+    transmit_waiting()
+    assert Position.objects.get(strategy="alpha").quantity == 0
+    call_command("flatten", strategy="alpha", reason="again")
+    assert "Nothing is working or held" in capsys.readouterr().out
+
+
+def test_the_flatten_command_fails_where_something_stays_open(send):
+    send("BUY", 10)
+    Quote.objects.all().delete()
+
+    with pytest.raises(SystemExit):
+        call_command("flatten", reason="close of business")

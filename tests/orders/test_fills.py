@@ -8,8 +8,9 @@ import pytest
 
 from brokers.contract import FillReport, Liquidity, OrderReport, Side, VenueStatus
 from orders import authority, fills
-from orders.intake import SignalRequest, submit_signal
+from orders.intake import submit_signal
 from orders.models import Action, Fill, Order
+from orders.requests import SignalRequest
 from portfolio.holding import Holding, apply_fill
 from portfolio.models import Position
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from brokers.models import BrokerConnection, ExchangeSession, Instrument
+from brokers.models import BrokerConnection, ExchangeSession, Instrument, Quote
 from orders import agreement, entries, limit_use
 from orders.models import Order
 from portfolio.models import ClosedTrade, Position
@@ -309,3 +309,13 @@ def test_the_console_says_what_another_value_would_have_refused(market, risk_man
     assert "Ensure this value is greater than or equal to 0" in preview("-1")
     row.refresh_from_db()
     assert row.value == 100
+
+
+def test_with_a_frozen_feed_every_signal_is_refused_after_the_threshold(market, quote):
+    """Row 28 of the fault matrix: stale market data."""
+    at = datetime.now(UTC) - timedelta(seconds=10)
+    Quote.objects.update(as_of=at)
+
+    for _ in range(100):
+        assert codes(market()) == {"quote_stale"}
+    assert not Order.objects.exists()

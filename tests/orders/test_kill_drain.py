@@ -10,8 +10,9 @@ import pytest
 from django.db import DatabaseError, connections
 
 from orders import authority
-from orders.intake import SignalRequest, submit_signal
+from orders.intake import submit_signal
 from orders.models import Action, Order, SubmissionAttempt
+from orders.requests import SignalRequest
 from risk import control
 from risk.facts import KillLevel
 from tests.databases import url_of

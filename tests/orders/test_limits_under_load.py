@@ -7,11 +7,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from django.db import connections, transaction
 
 from brokers import quotes
 from brokers.contract import QuoteUpdate
@@ -81,6 +84,29 @@ def test_exactly_as_many_pass_as_the_limit_allows(db, market, metric, value, sha
         assert (approved, Order.objects.count()) == (100, 100 * (run + 1))
         limit.value += value  # what is left for the next run: as much again
         limit.save()
+
+
+def test_a_limit_lowered_in_a_storm_holds_from_its_commit_on(db, market):
+    """Row 23 of the fault matrix: after the new value's commit nothing is admitted by the old."""
+    limit = RiskLimit.objects.create(metric="max_open_orders", value=10_000)
+    counted = []
+
+    def lower():
+        while Order.objects.count() < 200:
+            time.sleep(0.01)
+        with transaction.atomic():
+            limit.value = 100
+            limit.save()  # it waits for the verdicts that are being made, and holds up new ones
+            counted.append(Order.objects.count())
+        connections.close_all()
+
+    lowering = threading.Thread(target=lower)
+    lowering.start()
+    approved = storm(db)
+    lowering.join()
+
+    assert 200 <= counted[0] < 1000
+    assert approved == counted[0]
 
 
 @pytest.mark.parametrize("mutant", ["no_locks", "lock_and_read_at_once"])

@@ -14,10 +14,11 @@ from brokers.contract import OrderType, QuoteUpdate, TimeInForce
 from brokers.feeds.recorded import Arrival
 from brokers.models import Instrument, MarketClock, Quote
 from orders import agreement, replay_account, submission
-from orders.intake import SignalRequest, submit_signal
+from orders.intake import submit_signal
 from orders.market_replay import AsFastAsItGoes, LeaseTaken, Recorded, Replay
 from orders.models import Action, Fill, Order
 from orders.replay_account import CannotReplay
+from orders.requests import SignalRequest
 
 START = datetime(2014, 5, 8, 12, tzinfo=UTC)
 

@@ -12,8 +12,9 @@ from brokers.paper.venue import ledger_positions, match
 from execution_site.events import Event
 from orders import monitoring, submission
 from orders.emergency import NotCancellable, request_cancel
-from orders.intake import IdempotencyConflict, InvalidSignal, SignalRequest, submit_signal
+from orders.intake import submit_signal
 from orders.models import Action, Fill, Order, Signal
+from orders.requests import IdempotencyConflict, InvalidSignal, SignalRequest
 from portfolio.models import Position
 from risk.models import RiskDecision, RiskLimit, SymbolRule
 

@@ -1,5 +1,6 @@
 """The order rate: never more grants than the cap in any window; cancels never wait."""
 
+import os
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +16,7 @@ from orders.models import Order, SubmissionAttempt
 from risk import pacing
 from risk.models import OrderRate, RiskLimit
 
+ORDERS = int(os.environ.get("ORDERS", "40"))  # 300 make half a minute of it
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
@@ -61,7 +63,7 @@ def most_in_a_second(times):
 
 
 def test_sixteen_senders_at_four_times_the_rate_keep_to_it(limited):
-    orders = [limited("BUY", 1, transmit=False).order_id for _ in range(40)]
+    orders = [limited("BUY", 1, transmit=False).order_id for _ in range(ORDERS)]
     done = threading.Event()
 
     def send_what_is_due():
@@ -75,7 +77,7 @@ def test_sixteen_senders_at_four_times_the_rate_keep_to_it(limited):
     for sender in senders:
         sender.start()
     try:
-        deadline = datetime.now(UTC) + timedelta(seconds=20)
+        deadline = datetime.now(UTC) + timedelta(seconds=20 + ORDERS / 5)
         while Order.objects.filter(pk__in=orders, status="PENDING").exists():
             assert datetime.now(UTC) < deadline
     finally:
@@ -84,9 +86,11 @@ def test_sixteen_senders_at_four_times_the_rate_keep_to_it(limited):
             sender.join()
 
     times = granted()
-    assert len(times) == 40
+    took = (times[-1] - times[0]).total_seconds()
+    print(f"{ORDERS} orders in {took:.1f} s, at most {most_in_a_second(times)} in any second")
+    assert len(times) == ORDERS
     assert most_in_a_second(times) <= 10
-    assert times[-1] - times[0] < timedelta(seconds=8)  # it waits no longer than it must
+    assert took < ORDERS / 5  # it waits no longer than it must
 
 
 def test_an_order_whose_turn_has_not_come_waits_and_is_hinted_at_it(limited):

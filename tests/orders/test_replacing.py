@@ -16,6 +16,7 @@ from orders.lifecycle import OrderStatus
 from orders.models import Order
 from orders.replacements import Replacement
 from orders.replacing import Changes, InvalidTerms, NotModifiable, ReplacementRefused
+from orders.terms import widens
 from risk import control
 from risk.facts import KillLevel
 from risk.models import RiskLimit
@@ -66,7 +67,7 @@ def status():
     ],
 )
 def test_what_widens_an_order(_case, side, was, wanted, expected):
-    assert replacing.widens(OrderTerms(*was), OrderTerms(*wanted), side) is expected
+    assert widens(OrderTerms(*was), OrderTerms(*wanted), side) is expected
 
 
 def test_a_working_order_gets_new_terms_at_its_venue(resting):

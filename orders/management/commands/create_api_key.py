@@ -17,7 +17,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the client, its scopes and accounts."""
         parser.add_argument("name", help="the API client; made when it is new")
-        parser.add_argument("--scopes", default="read,trade", help="of read, trade, control")
+        parser.add_argument(
+            "--scopes", default="read,trade", help="of read, trade, control, approve"
+        )
         parser.add_argument("--accounts", default="", help="names, by commas")
 
     def handle(self, *_: Any, name: str, scopes: str, accounts: str, **__: Any) -> None:

@@ -1,0 +1,161 @@
+"""The switches in the console: changed by audited actions, never through a form."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from execution_site.console import ReadOnlyAdmin, ReasonForm, reason_given
+from orders import emergency, proposals
+from risk import control
+from risk.facts import KillLevel, SystemMode
+from risk.four_eyes import ChangeKind
+from risk.kills import engaged
+from risk.models import SystemControl
+
+
+@admin.register(SystemControl)
+class SystemControlAdmin(ReadOnlyAdmin):
+    """The one row that gates trading: changed by audited actions, never through a form."""
+
+    list_display = ("__str__", "mode", "kill_switches", "live_trading_enabled", "epoch")
+    list_display_links = ("__str__",)
+    exclude = ("installation",)
+    action_form = ReasonForm
+    actions = (
+        "switch_to_guide",
+        "switch_to_supervised",
+        "switch_to_autonomous",
+        "switch_live_on",
+        "switch_live_off",
+        "engage_halted",
+        "engage_reduce_only",
+        "release_kill",
+    )
+
+    @admin.display(description="kill switches")
+    def kill_switches(self, _: SystemControl) -> str:
+        """Return those that are engaged, in words."""
+        return "; ".join(map(str, engaged())) or "released"
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show the row with its kill switches."""
+        context = {"kills": list(engaged()), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
+    def has_change_mode_permission(self, request: HttpRequest) -> bool:
+        """Tell whether this person may change the mode."""
+        return request.user.has_perm("risk.change_mode")
+
+    def has_engage_kill_permission(self, request: HttpRequest) -> bool:
+        """Tell whether this person may engage and release the kill switch."""
+        return request.user.has_perm("risk.engage_kill")
+
+    @admin.action(description="Switch to GUIDE: signals are refused", permissions=("change_mode",))
+    def switch_to_guide(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
+        """Refuse every signal from now on."""
+        self._set_mode(request, SystemMode.GUIDE)
+
+    @admin.action(
+        description="Switch to SUPERVISED: a person approves", permissions=("change_mode",)
+    )
+    def switch_to_supervised(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
+        """Let what risk admits wait for a person from now on."""
+        self._set_mode(request, SystemMode.SUPERVISED)
+
+    @admin.action(
+        description="Switch to AUTONOMOUS: signals are traded", permissions=("change_mode",)
+    )
+    def switch_to_autonomous(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
+        """Send what risk admits from now on."""
+        self._set_mode(request, SystemMode.AUTONOMOUS)
+
+    @admin.action(description="Switch live trading on", permissions=("change_mode",))
+    def switch_live_on(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
+        """Let orders reach live venues."""
+        self._set_live(request, True)
+
+    @admin.action(description="Switch live trading off", permissions=("change_mode",))
+    def switch_live_off(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
+        """Keep orders from live venues."""
+        self._set_live(request, False)
+
+    @admin.action(description="Engage kill: HALTED", permissions=("engage_kill",))
+    def engage_halted(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
+        """Let nothing but cancels pass."""
+        self._engage(request, KillLevel.HALTED)
+
+    @admin.action(description="Engage kill: REDUCE_ONLY", permissions=("engage_kill",))
+    def engage_reduce_only(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
+        """Let nothing but cancels and reduce-only orders pass."""
+        self._engage(request, KillLevel.REDUCE_ONLY)
+
+    @admin.action(description="Release kill", permissions=("engage_kill",))
+    def release_kill(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
+        """Let orders pass again, as the mode allows."""
+        self._propose_or_apply(
+            request,
+            ChangeKind.KILL_RELEASE,
+            target=str(control.EVERYTHING),
+            after=control.EVERYTHING.as_json(),
+            said="The kill switch is released.",
+        )
+
+    def _set_mode(self, request: HttpRequest, mode: SystemMode) -> None:
+        self._propose_or_apply(
+            request,
+            ChangeKind.MODE,
+            target="system",
+            after={"mode": mode.value},
+            said=f"The system is in {mode}.",
+        )
+
+    def _propose_or_apply(
+        self, request: HttpRequest, kind: ChangeKind, *, target: str, after: Any, said: str
+    ) -> None:
+        def change(actor: str, reason: str) -> str:
+            proposed = proposals.propose_or_apply(
+                kind, target=target, after=after, actor=actor, reason=reason, now=timezone.now()
+            )
+            return said if proposed is None else "Proposed: a second person must approve it."
+
+        self._change(request, change)
+
+    def _set_live(self, request: HttpRequest, enabled: bool) -> None:
+        def change(actor: str, reason: str) -> str:
+            control.set_live_trading(enabled, actor=actor, reason=reason, now=timezone.now())
+            return f"Live trading is {'on' if enabled else 'off'}."
+
+        self._change(request, change)
+
+    def _engage(self, request: HttpRequest, level: KillLevel) -> None:
+        said = f"The kill switch is engaged at {level}. Working orders were not cancelled."
+
+        def change(actor: str, reason: str) -> str:
+            control.engage_kill(level=level, actor=actor, reason=reason, now=timezone.now())
+            return said
+
+        self._change(request, change)
+
+    def _change(self, request: HttpRequest, change: Callable[[str, str], str]) -> None:
+        """Make a change with its reason and say how it went."""
+        if (reason := reason_given(self, request)) is None:
+            return
+        try:
+            said = change(request.user.get_username(), reason)
+        except control.NotDrained as e:
+            unfinished = f"Done, but a sender granted before may still send: {e}."
+            self.message_user(request, unfinished, messages.ERROR)
+        except emergency.NotReleasable as e:
+            self.message_user(request, f"Not released: {e}.", messages.ERROR)
+        else:
+            self.message_user(request, said, messages.WARNING)
