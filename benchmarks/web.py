@@ -99,8 +99,8 @@ def _poster(port: int, authorization: str, *, expected: str, **how: Any) -> Any:
     """Return what posts for a while and refuses to count anything but the expected answer."""
 
     def post() -> dict[str, Any]:
-        servers.quote()
         stored.nothing_waits()
+        servers.quote()
         site.post(port, authorization, seconds=WARM_SECONDS, **how)
         said = site.post(port, authorization, seconds=SECONDS, **how)
         if set(said["answers"]) != {expected}:

@@ -110,14 +110,19 @@ def _move(row: Breaker, reading: Reading, *, now: datetime) -> None:
             transaction.on_commit(lambda: hints.act_on_breaker(breaker_id), robust=True)
 
 
+def _watched(row: Breaker, prefix: str = "") -> Q:
+    """Return the accounts a breaker watches: its own, else all of the live market."""
+    if row.connection_id is not None:
+        return Q(**{f"{prefix}connection": row.connection_id})
+    return Q(**{f"{prefix}connection__marketclock": None})
+
+
 def _of_day(row: Breaker, now: datetime, measure: Callable[[DayResult], Decimal]) -> Reading:
     """Return the worst of the days that the breaker watches, in any currency."""
-    days = DayResult.objects.filter(strategy=row.strategy).select_related("connection")
-    if row.connection_id is not None:
-        days = days.filter(connection=row.connection_id)
+    days = DayResult.objects.filter(_watched(row), strategy=row.strategy)
     worst = Reading(now, Decimal(0), "nothing has been traded")
     replayed = clocks.replayed()
-    for day in days:
+    for day in days.select_related("connection"):
         market_now = replayed.get(day.connection.name, now)
         fresh = market_now - day.evaluated_at < STALE
         today = day.trading_date == day.connection.trading_date(market_now)
@@ -151,9 +156,7 @@ def _stale_data(row: Breaker, now: datetime) -> Reading:
 
 
 def _loss_streak(row: Breaker, now: datetime) -> Reading:
-    trades = ClosedTrade.objects.all()
-    if row.connection_id is not None:
-        trades = trades.filter(connection=row.connection_id)
+    trades = ClosedTrade.objects.filter(_watched(row))
     if row.strategy:
         trades = trades.filter(strategy=row.strategy)
     if row.watched_since is not None:
@@ -170,9 +173,7 @@ def _attempts(row: Breaker, now: datetime) -> Q:
     since = now - timedelta(seconds=row.window_seconds)
     if row.watched_since is not None:
         since = max(since, row.watched_since)
-    mine = Q(granted_at__gte=since)
-    if row.connection_id is not None:
-        mine &= Q(order__connection=row.connection_id)
+    mine = Q(granted_at__gte=since) & _watched(row, "order__")
     return mine & Q(order__strategy=row.strategy) if row.strategy else mine
 
 
@@ -205,9 +206,9 @@ def _runaway(row: Breaker, now: datetime) -> Reading:
 
 def _slippage(row: Breaker, now: datetime) -> Reading:
     since = now - timedelta(seconds=row.window_seconds)
-    fills = Fill.objects.filter(received_at__gte=max(since, row.watched_since or since))
-    if row.connection_id is not None:
-        fills = fills.filter(connection=row.connection_id)
+    fills = Fill.objects.filter(
+        _watched(row), received_at__gte=max(since, row.watched_since or since)
+    )
     if row.strategy:
         fills = fills.filter(strategy=row.strategy)
     costs = []

@@ -52,6 +52,7 @@ def read(
     valued = [spans for metric, spans in shared if metric in usage.OF_THE_BOOK]
     params = _scope(known, asked, now=now) | {
         "wall": now,
+        "replayed": known.clock is not None,
         "instrument": known.instrument_id,
         "currency": known.currency,
         "day": day,

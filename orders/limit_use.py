@@ -59,6 +59,7 @@ class Book:
 
     lines: dict[tuple[str, str, str], Line] = field(default_factory=dict)
     connections: dict[str, BrokerConnection] = field(default_factory=dict)
+    replayed: frozenset[str] = frozenset()
     days: list[DayResult] = field(default_factory=list)
     trades: dict[tuple[str, str], Decimal] = field(default_factory=dict)
 
@@ -68,6 +69,7 @@ def load(accounts: Iterable[str]) -> Book:
     names = list(accounts)
     book = Book()
     book.connections = {c.name: c for c in BrokerConnection.objects.filter(name__in=names)}
+    book.replayed = frozenset(clocks.replayed())
     marks = {q.instrument_id: q.mark for q in Quote.objects.all()}
     held = Position.objects.filter(connection__name__in=names).exclude(quantity=0)
     for position in held.select_related("connection", "instrument"):
@@ -178,6 +180,8 @@ def _line(book: Book, row: Any, marks: dict[int, Decimal | None]) -> Line:
 def _lines(limit: RiskLimit, book: Book) -> Iterator[tuple[tuple[str, str, str], Line]]:
     account = limit.connection.name if limit.connection else ""
     for key, line in book.lines.items():
+        if not account and key[0] in book.replayed:
+            continue
         wanted = (
             (account, key[0]),
             (limit.strategy, key[1]),

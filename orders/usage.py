@@ -23,60 +23,68 @@ WORKING = "coalesce(o.reserved_quantity, o.quantity) - o.filled_quantity + o.ame
 def statement(*, book: bool, spans: bool) -> str:
     """Return the statement; `book`: value what is held; `spans`: of every account, not only one."""
     return _SITUATION.format(
-        book=_BOOK.format(whose="" if spans else "AND connection_id = %(connection)s")
+        book=_BOOK.format(whose=_EVERY if spans else "AND connection_id = %(connection)s")
         if book
         else "",
         exposures=_EXPOSURES if book else "",
     )
 
 
-_BOOK = f"""
-lines AS (
-    SELECT connection_id, strategy, instrument_id, sum(q) AS q, sum(b) AS b, sum(s) AS s,
-           max(reserved) AS reserved
-    FROM (
-        SELECT connection_id, strategy, instrument_id, quantity AS q, 0 AS b, 0 AS s,
+#: A limit over all accounts is over those of the live market; a replayed account is by itself.
+_EVERY = """AND (connection_id = %(connection)s OR NOT %(replayed)s AND connection_id NOT IN (
+        SELECT connection_id FROM brokers_marketclock))"""
+_LINES = f"""
+        SELECT connection_id, instrument_id, quantity AS q, 0 AS b, 0 AS s,
                NULL::numeric AS reserved
-        FROM portfolio_position WHERE quantity <> 0 {{whose}}
+        FROM portfolio_position WHERE quantity <> 0 {{whose}} {{strategy}}
         UNION ALL
-        SELECT connection_id, strategy, instrument_id, 0,
+        SELECT connection_id, instrument_id, 0,
                CASE WHEN side = 'BUY' THEN {WORKING} ELSE 0 END,
                CASE WHEN side = 'SELL' THEN {WORKING} ELSE 0 END, reserved_price
         FROM orders_order o
-        WHERE status IN {_OPEN} AND id <> %(except)s {{whose}}) AS every
-    GROUP BY 1, 2, 3),
-priced AS MATERIALIZED (
-    SELECT lines.*, i.symbol, coalesce(nullif(i.underlying, ''), i.symbol) AS underlying,
-           i.margin_rate,
-           greatest(abs(lines.q + lines.b), abs(lines.q - lines.s)) AS worst,
-           greatest(coalesce((quote.bid + quote.ask) / 2, quote.last), lines.reserved)
-               * i.multiplier AS unit
-    FROM lines
-    JOIN brokers_instrument i ON i.id = lines.instrument_id AND i.currency = %(currency)s
-    LEFT JOIN brokers_quote quote ON quote.instrument_id = lines.instrument_id
-    WHERE NOT (lines.connection_id = %(connection)s AND lines.instrument_id = %(instrument)s)),
-netted AS MATERIALIZED (
-    SELECT connection_id, instrument_id, symbol, underlying, max(margin_rate) AS margin_rate,
-           max(unit) AS unit,
+        WHERE status IN {_OPEN} AND id <> %(except)s {{whose}} {{strategy}}"""  # noqa: S608 our own names
+_NET = f"""
+    SELECT connection_id, instrument_id, max(reserved) AS reserved,
            greatest(abs(sum(q) + sum(b)), abs(sum(q) - sum(s))) AS worst
-    FROM priced GROUP BY 1, 2, 3, 4),
-"""  # noqa: S608 our own names
+    FROM ({_LINES}) AS every
+    GROUP BY 1, 2"""  # noqa: S608 our own names
+#: Each instrument is looked up once, by its id, whatever the planner thinks of how many there are.
+_PRICED = """
+    SELECT net.connection_id, priced.symbol, priced.underlying, priced.margin_rate, net.worst,
+           net.worst * greatest(priced.mark, net.reserved) * priced.multiplier AS exposure
+    FROM {net} AS net
+    CROSS JOIN LATERAL (
+        SELECT i.symbol, coalesce(nullif(i.underlying, ''), i.symbol) AS underlying,
+               i.margin_rate, i.multiplier,
+               (SELECT coalesce((quote.bid + quote.ask) / 2, quote.last)
+                FROM brokers_quote quote WHERE quote.instrument_id = i.id) AS mark
+        FROM brokers_instrument i
+        WHERE i.id = net.instrument_id AND i.currency = %(currency)s
+        OFFSET 0) AS priced
+    WHERE NOT (net.connection_id = %(connection)s AND net.instrument_id = %(instrument)s)"""
+_BOOK = f"""
+net AS MATERIALIZED ({_NET.replace("{strategy}", "")}),
+own_net AS MATERIALIZED ({_NET.replace("{strategy}", "AND strategy = %(strategy)s")}),
+netted AS MATERIALIZED ({_PRICED.format(net="net")}),
+own AS MATERIALIZED ({_PRICED.format(net="own_net")}),
+"""
+_OF_MARKET = _EVERY.replace("connection_id = %", "o.connection_id = %").replace(
+    "AND connection_id NOT", "AND o.connection_id NOT"
+)
 _IN_SCOPE = """(l.connection_id IS NULL OR n.connection_id = l.connection_id)
             AND l.symbol IN ('', n.symbol) AND l.underlying IN ('', n.underlying)"""
-_KNOWN = (
-    "CASE WHEN bool_or(n.worst <> 0 AND n.unit IS NULL) THEN NULL ELSE coalesce(sum({}), 0) END"
-)
+_KNOWN = """CASE WHEN bool_or(n.worst <> 0 AND n.exposure IS NULL) THEN NULL
+             ELSE coalesce(sum({}), 0) END"""
 _EXPOSURES = f"""
     WHEN l.metric = 'max_gross_exposure' AND l.strategy = '' THEN (
-        SELECT {_KNOWN.format("n.worst * n.unit")} FROM netted n WHERE {_IN_SCOPE})
+        SELECT {_KNOWN.format("n.exposure")} FROM netted n WHERE {_IN_SCOPE})
     WHEN l.metric = 'max_gross_exposure' THEN (
-        SELECT {_KNOWN.format("n.worst * n.unit")} FROM priced n
-        WHERE n.strategy = l.strategy AND {_IN_SCOPE})
+        SELECT {_KNOWN.format("n.exposure")} FROM own n WHERE {_IN_SCOPE})
     WHEN l.metric = 'concentration' THEN (
-        SELECT {_KNOWN.format("n.worst * n.unit")} FROM netted n
+        SELECT {_KNOWN.format("n.exposure")} FROM netted n
         WHERE n.connection_id = %(connection)s AND n.underlying = %(underlying)s)
     WHEN l.metric = 'margin_cushion' THEN (
-        SELECT {_KNOWN.format("n.worst * n.unit * n.margin_rate")} FROM netted n
+        SELECT {_KNOWN.format("n.exposure * n.margin_rate")} FROM netted n
         WHERE n.connection_id = %(connection)s)
 """  # noqa: S608 our own names
 _KILL = STRICTEST.format(connection="%(connection)s", strategy="%(strategy)s", symbol="%(symbol)s")
@@ -106,7 +114,7 @@ applicable AS (
     WHEN l.metric = 'max_open_orders' THEN (
         SELECT count(*) FROM orders_order o JOIN brokers_instrument i ON i.id = o.instrument_id
         WHERE o.status IN {_OPEN} AND o.id <> %(except)s
-          AND (l.connection_id IS NULL OR o.connection_id = l.connection_id)
+          AND (l.connection_id IS NULL OR o.connection_id = l.connection_id) {_OF_MARKET}
           AND l.strategy IN ('', o.strategy) AND l.symbol IN ('', i.symbol)
           AND l.underlying IN ('', coalesce(nullif(i.underlying, ''), i.symbol)))
     WHEN l.metric = 'daily_loss' THEN coalesce(day.made, {_UNTRADED})

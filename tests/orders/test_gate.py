@@ -10,7 +10,8 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from brokers.models import BrokerConnection, ExchangeSession, Instrument, Quote
+from brokers import clocks
+from brokers.models import BrokerConnection, ExchangeSession, Instrument, MarketClock, Quote
 from orders import agreement, entries, limit_use
 from orders.models import Order
 from portfolio.models import ClosedTrade, Position
@@ -319,3 +320,24 @@ def test_with_a_frozen_feed_every_signal_is_refused_after_the_threshold(market, 
     for _ in range(100):
         assert codes(market()) == {"quote_stale"}
     assert not Order.objects.exists()
+
+
+def test_a_limit_over_all_accounts_leaves_replayed_ones_out(market, quote):
+    live = BrokerConnection.objects.get()
+    replayed = BrokerConnection.objects.create(name="replay-1", broker="paper", environment="paper")
+    clocks.set_clock(replayed, datetime(2014, 5, 8, tzinfo=UTC))
+    Position.objects.create(
+        connection=replayed,
+        strategy="cross",
+        instrument=Instrument.objects.get(symbol="EURUSD"),
+        quantity=10**6,
+        cost=10**6,
+        updated_at=datetime.now(UTC),
+    )
+    quote("EURUSD", bid="1.1", ask="1.1")
+    row = limit("max_gross_exposure", 2000)
+
+    assert market().status_code == 202
+    assert limit_use.use(row, limit_use.load([live.name, "replay-1"])) == Decimal("1050.525")
+    MarketClock.objects.all().delete()
+    assert codes(market()) == {"max_gross_exposure"}
