@@ -25,9 +25,10 @@ def main() -> None:
     asked = parser.parse_args()
     taken: list[float] = []
     answers: Counter[str] = Counter()
+    refusals: list[str] = []
     ends = time.monotonic() + asked.seconds
     threads = [
-        threading.Thread(target=_post, args=[asked, number, ends, taken, answers])
+        threading.Thread(target=_post, args=[asked, number, ends, taken, answers, refusals])
         for number in range(asked.connections)
     ]
     for thread in threads:
@@ -35,15 +36,17 @@ def main() -> None:
     for thread in threads:
         thread.join()
     p50 = statistics.median(taken) * 1000 if taken else None
-    print(json.dumps({"count": len(taken), "p50_ms": p50, "answers": answers}))
+    said = {"count": len(taken), "p50_ms": p50, "answers": answers, "refusal": refusals}
+    print(json.dumps(said))
 
 
-def _post(
+def _post(  # noqa: PLR0917 a thread's arguments
     asked: argparse.Namespace,
     number: int,
     ends: float,
     taken: list[float],
     answers: Counter[str],
+    refusals: list[str],
 ) -> None:
     prefer = f"Prefer: {asked.prefer}\r\n" if asked.prefer else ""
     head = (
@@ -67,12 +70,15 @@ def _post(
             text = json.dumps(body)
             started = time.perf_counter()
             link.sendall(f"{head}{len(text)}\r\n\r\n{text}".encode())
-            answers[_answer(link)] += 1
+            status, said = _answer(link)
+            answers[status] += 1
+            if status.startswith("4"):
+                refusals[:] = [said]
             taken.append(time.perf_counter() - started)
 
 
-def _answer(link: socket.socket) -> str:
-    """Read one answer and return its status."""
+def _answer(link: socket.socket) -> tuple[str, str]:
+    """Read one answer and return its status and its body."""
     got = b""
     while b"\r\n\r\n" not in got:
         got += link.recv(65536)
@@ -84,7 +90,7 @@ def _answer(link: socket.socket) -> str:
     )
     while len(body) < length:
         body += link.recv(65536)
-    return head.split(b" ", 2)[1].decode()
+    return head.split(b" ", 2)[1].decode(), body.decode()
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def _poster(port: int, authorization: str, *, expected: str, **how: Any) -> Any:
         site.post(port, authorization, seconds=WARM_SECONDS, **how)
         said = site.post(port, authorization, seconds=SECONDS, **how)
         if set(said["answers"]) != {expected}:
-            raise RuntimeError(f"not all were answered {expected}: {said['answers']}")
+            raise RuntimeError(f"not all were answered {expected}: {said}")
         return said | {"rate": said["count"] / SECONDS}
 
     return post
