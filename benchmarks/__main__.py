@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,32 +35,36 @@ def main() -> None:
     if unknown := set(wanted) - {*ROWS, *STUDIES}:
         known = ", ".join((*ROWS, *STUDIES, "memory"))
         sys.exit(f"no such row: {', '.join(sorted(unknown))}; there are {known}")
-    rows: list[Row] = []
-    with servers.running(slow_disk=slow_disk) as directory:
-        measured_on = machine() | {"flush_ms": round(servers.flush_ms(), 3)}
-        say(f"{measured_on}")
-        for name in wanted:
+    for name in wanted:  # each with servers of its own: no row begins with what another left
+        with servers.running(slow_disk=slow_disk) as directory:
+            measured_on = machine() | {"flush_ms": round(servers.flush_ms(), 3)}
+            say(f"{measured_on}")
             if name in STUDIES:
                 print(STUDIES[name]())
-            else:
-                rows += ROWS[name](directory)
-    if rows:
+                continue
+            rows = ROWS[name](directory)
         print(table(rows))
-    if wanted == list(ROWS) and not slow_disk:
-        _write(rows, measured_on)
+        if not slow_disk:
+            _write(rows, measured_on)
 
 
 def _write(rows: list[Row], measured_on: dict[str, object]) -> None:
+    """Put the rows in the place of older measurements of the same."""
     at = datetime.now(UTC).date().isoformat()
-    result = {"at": at, "machine": measured_on, "rows": [row.as_json() for row in rows]}
-    (DOCS / "benchmarks.json").write_text(json.dumps(result, indent=2) + "\n")
+    file, page = DOCS / "benchmarks.json", DOCS / "benchmarks.md"
+    known = json.loads(file.read_text())["rows"]
+    new = [row.as_json() | {"at": at} for row in rows]
+    measured = {row["row"] for row in new}
+    kept = [row for row in known if row["row"] not in measured]
+    every = sorted([*kept, *new], key=lambda row: int(row["row"][1:]))
+    result = {"machine": measured_on, "rows": every}
+    file.write_text(json.dumps(result, indent=2) + "\n")
     where = ", ".join(f"{name} {value}" for name, value in measured_on.items())
-    page = DOCS / "benchmarks.md"
     begin, end = "<!-- measured -->", "<!-- end -->"
-    text = page.read_text()
-    before, _, rest = text.partition(begin)
+    before, _, rest = page.read_text().partition(begin)
     _, _, after = rest.partition(end)
-    page.write_text(f"{before}{begin}\n{at}; {where}\n\n{table(rows)}\n{end}{after}")
+    shown = table([Row(**{f.name: row[f.name] for f in fields(Row)}) for row in every])
+    page.write_text(f"{before}{begin}\n{at}; {where}\n\n{shown}\n{end}{after}")
 
 
 if __name__ == "__main__":
