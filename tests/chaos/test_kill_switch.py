@@ -72,6 +72,17 @@ def load(site, key, strategy):
             sender.join()
 
 
+@contextmanager
+def released_after(site, key):
+    """Yield a client; leave the site trading, whatever happened, for the tests that follow."""
+    with site.client(key) as client:
+        try:
+            yield client
+        finally:
+            release(client)
+            mode(client, "AUTONOMOUS")
+
+
 class Pages:
     """Twenty pages that are open: when each heard of each epoch's kill."""
 
@@ -96,6 +107,8 @@ class Pages:
                         after = f"?after={told['seq']}" if "seq" in told else after
                         if told["type"] == "system":
                             heard.setdefault(told["data"]["epoch"], time.monotonic())
+                        elif told["type"] == "snapshot":  # begun anew: it shows the switches
+                            heard.setdefault(epoch_in(told), time.monotonic())
 
 
 def stalled_sender(site):
@@ -116,7 +129,7 @@ def test_kills_at_random_instants_under_load(site, trade_key):
     pages = Pages(site, trade_key)
     pages.thread.start()
     engaged, drained, shown, listed = [], [], [], []
-    with load(site, trade_key, "kill"), site.client(trade_key) as client:
+    with load(site, trade_key, "kill"), released_after(site, trade_key) as client:
         for n in range(KILLS):
             time.sleep(random.uniform(0.1, 0.5))
             if n % 5 == 4:
@@ -158,7 +171,7 @@ def test_kills_at_random_instants_under_load(site, trade_key):
 
 
 def test_a_mode_flipped_under_load_sends_nothing_in_guide(site, trade_key):
-    with load(site, trade_key, "flip"), site.client(trade_key) as client:
+    with load(site, trade_key, "flip"), released_after(site, trade_key) as client:
         for _ in range(FLIPS):
             mode(client, "GUIDE")
             closed = site.sql("SELECT clock_timestamp()")[0][0]
@@ -173,6 +186,11 @@ def test_a_mode_flipped_under_load_sends_nothing_in_guide(site, trade_key):
     print(f"{FLIPS} flips, {SENDERS} senders, {sent} orders")
     assert sent
     assert_consistent(site)
+
+
+def epoch_in(snapshot):
+    """Return the epoch that a snapshot shows."""
+    return snapshot.get("data", snapshot)["system"]["epoch"]
 
 
 def heard_after(heard, epoch, began):
