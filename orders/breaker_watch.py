@@ -32,16 +32,15 @@ def evaluate(*, now: datetime) -> None:
 
 
 def act(breaker_id: int, *, now: datetime) -> None:
-    """Do, once, what a tripped breaker is to do beside blocking: cancel or flatten in its scope."""
-    with transaction.atomic(durable=True):
-        waiting = Breaker.objects.select_for_update(of=("self",)).filter(
-            pk=breaker_id, state=BreakerState.TRIPPED, acted_at=None
-        )
-        row = waiting.select_related("connection").first()
-        if row is None:
-            return
-        row.acted_at = now
-        row.save(update_fields=["acted_at"])
+    """Do what a tripped breaker is to do beside blocking: cancel or flatten in its scope.
+
+    It is marked as done afterwards: whoever dies half-way leaves it to be done again, and doing it
+    twice cancels and closes nothing twice.
+    """
+    waiting = Breaker.objects.filter(pk=breaker_id, state=BreakerState.TRIPPED, acted_at=None)
+    row = waiting.select_related("connection").first()
+    if row is None:
+        return
     scope = Scope(
         account=row.connection.name if row.connection else None, strategy=row.strategy or None
     )
@@ -51,10 +50,11 @@ def act(breaker_id: int, *, now: datetime) -> None:
         emergency.flatten(scope, accounts=accounts, actor=actor, reason=row.detail, now=now)
     elif row.action == BreakerAction.CANCEL:
         emergency.cancel_all(scope, accounts=accounts, actor=actor, now=now)
+    waiting.filter(tripped_at=row.tripped_at).update(acted_at=now)
 
 
 def waiting_to_act() -> list[int]:
-    """Return the tripped breakers whose action has not begun."""
+    """Return the tripped breakers whose action is not done."""
     tripped = Breaker.objects.filter(state=BreakerState.TRIPPED, acted_at=None, is_enabled=True)
     return list(tripped.exclude(action=BreakerAction.BLOCK).values_list("pk", flat=True))
 

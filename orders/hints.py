@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from queue import Empty, SimpleQueue
 
@@ -22,35 +23,45 @@ from execution_site.bus import Circuit
 
 logger = logging.getLogger(__name__)
 _circuit = Circuit()
-_waiting: SimpleQueue[tuple[float, str, int, str]] = SimpleQueue()
+_waiting: SimpleQueue["_Hint"] = SimpleQueue()
 _giver = 0  # the process whose thread gives; a forked one starts its own
 _starting = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Hint:
+    """What is to be said, and when: `at` is seconds of the monotonic clock."""
+
+    at: float
+    task: str = field(compare=False)
+    named: dict[str, int] = field(compare=False)
+    queue: str = field(compare=False)
 
 
 def transmit(order_id: int, account: str, *, at: datetime | None = None) -> None:
     """Hint that an order waits to be sent: now, or when its turn comes."""
     seconds = 0.0 if at is None else (at - timezone.now()).total_seconds()
-    _hint("orders.transmit_order", order_id, submit_queue(account), seconds=seconds)
+    _hint("orders.transmit_order", submit_queue(account), seconds=seconds, order_id=order_id)
 
 
 def look_up(order_id: int) -> None:
     """Hint that the venue should be asked about an order."""
-    _hint("orders.look_up_order", order_id, "monitor")
+    _hint("orders.look_up_order", "monitor", order_id=order_id)
 
 
 def cancel(order_id: int, account: str) -> None:
     """Hint that a cancel waits to be sent. Cancels have queues of their own."""
-    _hint("orders.cancel_order", order_id, cancel_queue(account))
+    _hint("orders.cancel_order", cancel_queue(account), order_id=order_id)
 
 
 def replace(order_id: int, account: str) -> None:
     """Hint that an order's new terms wait to be sent."""
-    _hint("orders.replace_order", order_id, submit_queue(account))
+    _hint("orders.replace_order", submit_queue(account), order_id=order_id)
 
 
 def act_on_breaker(breaker_id: int) -> None:
     """Hint that a tripped breaker has something to do."""
-    _hint("orders.act_on_breaker", breaker_id, "monitor")
+    _hint("orders.act_on_breaker", "monitor", breaker_id=breaker_id)
 
 
 def submit_queue(account: str) -> str:
@@ -63,37 +74,33 @@ def cancel_queue(account: str) -> str:
     return f"cancel.{account}"
 
 
-def _hint(task: str, order_id: int, queue: str, *, seconds: float = 0.0) -> None:
+def _hint(task: str, queue: str, *, seconds: float = 0.0, **named: int) -> None:
     global _giver  # noqa: PLW0603 one thread a process
     if _giver != os.getpid():
         with _starting:
             if _giver != os.getpid():
                 threading.Thread(target=_give, name="hints", daemon=True).start()
                 _giver = os.getpid()
-    _waiting.put((time.monotonic() + max(0.0, seconds), task, order_id, queue))
+    _waiting.put(_Hint(time.monotonic() + max(0.0, seconds), task, named, queue))
 
 
 def _give() -> None:
-    later: list[tuple[float, str, int, str]] = []
+    later: list[_Hint] = []
     while True:
-        wait = None if not later else max(0.0, later[0][0] - time.monotonic())
+        wait = None if not later else max(0.0, later[0].at - time.monotonic())
         with suppress(Empty):
             heapq.heappush(later, _waiting.get(timeout=wait))
-        while later and later[0][0] <= time.monotonic():
-            _send(*heapq.heappop(later)[1:])
+        while later and later[0].at <= time.monotonic():
+            _send(heapq.heappop(later))
 
 
-def _send(task: str, order_id: int, queue: str) -> None:
+def _send(hint: _Hint) -> None:
     if not _circuit.allows():
         return
     try:
         current_app.send_task(
-            task,
-            kwargs={"order_id": order_id},
-            queue=queue,
-            retry=False,
-            ignore_result=True,
+            hint.task, kwargs=hint.named, queue=hint.queue, retry=False, ignore_result=True
         )
     except (OperationalError, RedisError, OSError) as e:
         _circuit.trip()
-        logger.warning("hint %s for order %s not given: %s", task, order_id, e)
+        logger.warning("hint %s %s not given: %s", hint.task, hint.named, e)

@@ -31,9 +31,9 @@ def replace_order(*, order_id: int) -> None:
 
 
 @shared_task(name="orders.act_on_breaker")
-def act_on_breaker(*, order_id: int) -> None:
-    """Do what a tripped breaker is to do; the id is the breaker's."""
-    breaker_watch.act(order_id, now=timezone.now())
+def act_on_breaker(*, breaker_id: int) -> None:
+    """Do what a tripped breaker is to do."""
+    breaker_watch.act(breaker_id, now=timezone.now())
 
 
 @shared_task(name="orders.sweep")

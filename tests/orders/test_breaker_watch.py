@@ -3,13 +3,14 @@
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from unittest.mock import Mock
 
 import pytest
 
 from brokers.contract import OrderType
 from execution_site.audit import ReasonRequired
 from execution_site.events import Event, EventType
-from orders import authority, breaker_watch
+from orders import authority, breaker_watch, emergency
 from orders.models import Order, SubmissionAttempt
 from portfolio.models import ClosedTrade, Position
 from risk import days
@@ -191,6 +192,21 @@ def test_what_it_does_beside_blocking(send, account, action, held):
     closing = Order.objects.filter(origin="FLATTEN")
     assert closing.count() == (1 if held == 0 else 0)
     assert Position.objects.get().quantity == 10  # until it is sent
+
+
+def test_a_worker_that_dies_in_its_action_leaves_it_to_the_next(send, account, monkeypatch):
+    send("BUY", 10)
+    row = breaker("slippage", 1, action="FLATTEN")
+    breaker_watch.evaluate(now=now())
+    with monkeypatch.context() as patched:
+        patched.setattr(emergency, "cancel_all", Mock(side_effect=SystemExit))
+        with pytest.raises(SystemExit):
+            breaker_watch.act(row.pk, now=now())
+
+    assert breaker_watch.waiting_to_act() == [row.pk]
+    breaker_watch.act(row.pk, now=now())
+    assert Order.objects.filter(origin="FLATTEN").count() == 1
+    assert not breaker_watch.waiting_to_act()
 
 
 def test_a_reset_is_audited_and_begins_anew(send, account, risk_manager):
