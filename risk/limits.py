@@ -66,11 +66,21 @@ MEANINGS: Mapping[Metric, Meaning] = {
     Metric.DAILY_LOSS: Meaning("money", BY_STRATEGY),
     Metric.DRAWDOWN: Meaning("money", BY_STRATEGY),
     Metric.LOSS_STREAK: Meaning("losing trades in a row", BY_STRATEGY),
-    Metric.ORDERS_PER_SECOND: Meaning("orders", BY_ACCOUNT, shared=True),
-    Metric.ORDERS_PER_MINUTE: Meaning("orders", BY_ACCOUNT, shared=True),
+    Metric.ORDERS_PER_SECOND: Meaning("orders", BY_ACCOUNT),
+    Metric.ORDERS_PER_MINUTE: Meaning("orders", BY_ACCOUNT),
     Metric.DUPLICATE_WINDOW: Meaning("seconds", ANY),
 }
 
+#: What is counted: a fraction of it means nothing.
+COUNTS = frozenset(
+    {
+        Metric.MAX_OPEN_ORDERS,
+        Metric.DAILY_TRADES,
+        Metric.LOSS_STREAK,
+        Metric.ORDERS_PER_SECOND,
+        Metric.ORDERS_PER_MINUTE,
+    }
+)
 #: With these a larger value is the stricter one.
 STRICTER_UP = frozenset({Metric.MARGIN_CUSHION, Metric.DUPLICATE_WINDOW})
 

@@ -15,7 +15,7 @@ from risk.days import DayResult
 from risk.facts import SystemMode
 from risk.four_eyes import ChangeRequest, FourEyesRule
 from risk.kills import KillSwitch
-from risk.limits import MEANINGS, Metric
+from risk.limits import COUNTS, MEANINGS, Metric
 
 __all__ = [
     "Breaker",
@@ -142,13 +142,15 @@ class RiskLimit(models.Model):
         return ", ".join(f"{name} {value}" for name, value in self.parts.items()) or "everything"
 
     def clean(self) -> None:
-        """Refuse a scope that the metric has no meaning in."""
+        """Refuse a scope that the metric has no meaning in, and a part of what is counted."""
         allowed = MEANINGS[Metric(self.metric)].scopes if self.metric else frozenset()
         wrong = {
             "connection" if name == "account" else name: f"{self.metric} has no limit by {name}"
             for name in self.parts
             if name not in allowed
         }
+        if self.metric in COUNTS and self.value is not None and self.value % 1:
+            wrong["value"] = f"{self.metric} is a whole number"
         if wrong:
             raise ValidationError(wrong)
 

@@ -34,7 +34,8 @@ def lock(connection_id: int) -> None:
 
 def take(connection_id: int) -> Turn:
     """Take an account's turn to send, or say when to ask again."""
-    caps, sent, next_at = _locked(connection_id)
+    sent, next_at = _locked(connection_id)
+    caps = _caps(connection_id)
     now = _now()
     free = earliest(sent, caps, now=now)
     if free <= now:
@@ -50,16 +51,12 @@ def take(connection_id: int) -> Turn:
 
 def count(connection_id: int) -> None:
     """Count a cancel, which never waits, where the account's rate is limited."""
-    if not statements.one(_PACED, [connection_id])[0]:
+    if _caps(connection_id) == (None, None):
         return
     with transaction.atomic():
-        _count(connection_id)
-
-
-def _count(connection_id: int) -> None:
-    _, sent, next_at = _locked(connection_id)
-    now = _now()
-    _store(connection_id, [*sent, now], next_at, now=now)
+        sent, next_at = _locked(connection_id)
+        now = _now()
+        _store(connection_id, [*sent, now], next_at, now=now)
 
 
 def earliest(
@@ -74,14 +71,16 @@ def earliest(
     return free
 
 
-def _locked(
-    connection_id: int,
-) -> tuple[tuple[int | None, int | None], list[datetime], datetime | None]:
-    """Lock the account's row; return its caps, its sends of the last minute, and the last turn."""
+def _caps(connection_id: int) -> tuple[int | None, int | None]:
+    second, minute = statements.one(_CAPS, [connection_id])
+    return (None if second is None else int(second), None if minute is None else int(minute))
+
+
+def _locked(connection_id: int) -> tuple[list[datetime], datetime | None]:
+    """Lock the account's row; return its sends of the last minute, and the last turn."""
     lock(connection_id)
-    second, minute, sent, next_at = statements.one(_READ, {"connection": connection_id})
-    caps = (None if second is None else int(second), None if minute is None else int(minute))
-    return caps, list(sent), next_at
+    sent, next_at = statements.one(_SENT, [connection_id])
+    return list(sent), next_at
 
 
 def _now() -> datetime:
@@ -99,23 +98,16 @@ def _store(
     )
 
 
-_PACED = """SELECT EXISTS (SELECT 1 FROM risk_risklimit l
-    WHERE l.metric IN ('orders_per_second', 'orders_per_minute')
-      AND (l.connection_id IS NULL OR l.connection_id = %s))"""
 _LOCK = "SELECT 1 FROM risk_orderrate WHERE connection_id = %s FOR UPDATE"
 _MAKE = """INSERT INTO risk_orderrate (connection_id, sent) VALUES (%s, '{}')
 ON CONFLICT DO NOTHING"""
-_READ = """
-SELECT (SELECT min(value) FROM risk_risklimit l
-        WHERE l.metric = 'orders_per_second' AND l.strategy = ''
-          AND (l.connection_id IS NULL OR l.connection_id = %(connection)s)
-          AND coalesce(l.effective_from <= now(), true)
-          AND coalesce(l.effective_until > now(), true)),
-       (SELECT min(value) FROM risk_risklimit l
-        WHERE l.metric = 'orders_per_minute' AND l.strategy = ''
-          AND (l.connection_id IS NULL OR l.connection_id = %(connection)s)
-          AND coalesce(l.effective_from <= now(), true)
-          AND coalesce(l.effective_until > now(), true)),
-       sent, next_at
-FROM risk_orderrate WHERE connection_id = %(connection)s
+_CAPS = """
+SELECT min(value) FILTER (WHERE metric = 'orders_per_second'),
+       min(value) FILTER (WHERE metric = 'orders_per_minute')
+FROM risk_risklimit
+WHERE metric IN ('orders_per_second', 'orders_per_minute')
+  AND (connection_id IS NULL OR connection_id = %s)
+  AND coalesce(effective_from <= now(), true)
+  AND coalesce(effective_until > now(), true)
 """
+_SENT = "SELECT sent, next_at FROM risk_orderrate WHERE connection_id = %s"
