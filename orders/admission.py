@@ -1,7 +1,7 @@
 """From a verdict that approves to the order it admits, whoever asked for it."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +17,6 @@ from risk import usage
 from risk.checks.order import worst_price
 from risk.facts import Facts
 from risk.gate import BUILD, Verdict
-from risk.limits import DEFAULT_SIGNAL_AGE, Metric
 from risk.models import RiskDecision
 
 
@@ -53,11 +52,6 @@ def new_order(
     day: date,
 ) -> Order:
     """Return the order a verdict admits, unsaved, due at once."""
-    # A deadline of ours is on the wall's clock, also where the signal's is on a replayed one.
-    age = judged.within(Metric.SIGNAL_AGE_SECONDS, DEFAULT_SIGNAL_AGE)
-    good_for = timedelta(microseconds=int(age * 1_000_000))
-    if judged.valid_until is not None:
-        good_for = min(good_for, judged.valid_until - judged.now)
     return Order(
         pk=known.order_id,
         signal_id=ticket.signal_id,
@@ -92,7 +86,8 @@ def new_order(
         created_at=now,
         updated_at=now,
         due_at=now,
-        send_before=now + good_for if ticket.origin is Origin.SIGNAL else None,
+        # on the wall's clock, also where the signal's own is a replayed one
+        send_before=now + judged.good_for if ticket.origin is Origin.SIGNAL else None,
     )
 
 

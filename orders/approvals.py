@@ -1,22 +1,9 @@
 """Signals that wait for a person (SUPERVISED mode), and what the person said."""
 
-from datetime import datetime, timedelta
-
 from django.db import models
 from django.db.models import Q
 
-from risk.facts import Facts
-from risk.limits import DEFAULT_SIGNAL_AGE, Metric
 from risk.models import RiskDecision
-
-
-def expires_at(judged: Facts, *, now: datetime) -> datetime:
-    """Return until when a signal judged just now may wait for its approval."""
-    age = judged.within(Metric.SIGNAL_AGE_SECONDS, DEFAULT_SIGNAL_AGE)
-    at = now + timedelta(seconds=float(age))
-    if judged.valid_until is None:
-        return at
-    return min(at, now + (judged.valid_until - judged.now))
 
 
 class Approval(models.Model):

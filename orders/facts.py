@@ -155,6 +155,7 @@ def judged(known: References, seen: Situation, asked: Asked, *, now: datetime) -
         mode=seen.mode,
         origin=asked.origin,
         approved_by=asked.approved_by,
+        change=asked.change,
         kill_level=seen.kill_level,
         kill_scope=seen.kill_scope,
         breakers=seen.breakers,

@@ -18,7 +18,7 @@ from execution_site import statements
 from execution_site.events import EventRow, EventType, canonical, event_row
 from orders import facts, hints, recording
 from orders.admission import Ticket, new_decision, new_order
-from orders.approvals import Approval, expires_at
+from orders.approvals import Approval
 from orders.clients import ApiClient
 from orders.entries import cancel_entries
 from orders.models import Action, Order, Signal, SignalStatus
@@ -104,7 +104,7 @@ def _record(
         Approval.objects.create(
             signal=signal,
             asked_at=now,
-            expires_at=expires_at(judged, now=now),
+            expires_at=now + judged.good_for,
             price=judged.mid,
         )
     elif request.action is Action.EXIT and verdict is not None and _may_cancel_entries(verdict):

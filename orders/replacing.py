@@ -24,13 +24,9 @@ from orders.situation import Asked, References
 from orders.terms import apply_terms, terms_of, widens
 from portfolio.models import Position
 from risk import locks
-from risk.checks import CheckStatus
-from risk.checks.order import tick_and_lot
-from risk.checks.verdict import check
-from risk.facts import Facts
-from risk.gate import DecisionStatus, Verdict, judge
+from risk.facts import Change, Facts
+from risk.gate import Verdict, judge
 from risk.limits import Metric
-from risk.models import RiskDecision
 
 PRICED = {
     "limit_price": {OrderType.LIMIT, OrderType.STOP_LIMIT},
@@ -100,7 +96,9 @@ def request_replace(
         wanted = _wanted(order, changes)
         widening = widens(was, wanted, Side(order.side))
         judged = _facts(order, wanted, known, shared, now=now)
-        verdict, decision = _judge(judged, known, widening=widening, now=now)
+        verdict = judge(judged)
+        decision = new_decision(known, verdict, judged, now=now)
+        decision.save(force_insert=True)
         row = Replacement(
             order=order,
             quantity=wanted.quantity,
@@ -205,26 +203,9 @@ def _wanted(order: Order, changes: Changes) -> OrderTerms:
     return wanted
 
 
-def _judge(
-    judged: Facts, known: References, *, widening: bool, now: datetime
-) -> tuple[Verdict, RiskDecision]:
-    """Judge the order as it shall be; one that narrows need only be in ticks and lots."""
-    verdict = judge(judged)
-    if verdict.status is DecisionStatus.AWAITING_APPROVAL:
-        waits = check("system_mode", False, "what widens an order takes a new signal to approve")
-        verdict = Verdict(DecisionStatus.REFUSED, (*verdict.checks, waits))
-    if not widening:
-        sized = tick_and_lot(judged)
-        passed = sized.status is CheckStatus.PASSED
-        status = DecisionStatus.APPROVED if passed else DecisionStatus.REFUSED
-        verdict = Verdict(status, (sized,))
-    decision = new_decision(known, verdict, judged, now=now)
-    decision.save(force_insert=True)
-    return verdict, decision
-
-
 def _asked(order: Order, wanted: OrderTerms) -> Asked:
     """Return the order as it shall be; that it was approved by a person it keeps."""
+    wider = widens(terms_of(order), wanted, Side(order.side))
     return Asked(
         account=order.connection.name,
         strategy=order.strategy,
@@ -237,6 +218,7 @@ def _asked(order: Order, wanted: OrderTerms) -> Asked:
         reduce_only=order.reduce_only,
         origin=order.origin,
         approved_by=order.approved_by or None,
+        change=Change.WIDENS if wider else Change.NARROWS,
         excluding=order.pk,
         filled=order.traded_quantity,
     )

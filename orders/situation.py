@@ -5,7 +5,7 @@ from datetime import datetime, time
 from decimal import Decimal
 
 from brokers.contract import OrderType, Side
-from risk.facts import Held, KillLevel, Limit, SystemMode
+from risk.facts import Change, Held, KillLevel, Limit, SystemMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,8 @@ class Asked:
     """The order that somebody asks for, as far as risk is concerned.
 
     `side` None closes what is held, `quantity` None all of it that can be closed; `excluding` is an
-    order of ours whose place it takes, `filled` what that one has traded.
+    order of ours whose place it takes, `filled` what that one has traded, `change` what the new
+    terms do to it.
     """
 
     account: str
@@ -97,6 +98,7 @@ class Asked:
     approved_by: str | None = None
     client_id: int = 0
     key: str = ""
+    change: Change | None = None
     excluding: int = 0
     filled: Decimal = Decimal(0)
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
 
 from brokers.contract import OrderType, Side
 from brokers.instruments import InstrumentKind, decimal_text
-from risk.limits import STRICTER_UP, Metric
+from risk.limits import DEFAULT_SIGNAL_AGE, STRICTER_UP, Metric
 
 ZERO = Decimal(0)
 
@@ -20,6 +20,13 @@ class SystemMode(StrEnum):
     GUIDE = "GUIDE"
     SUPERVISED = "SUPERVISED"
     AUTONOMOUS = "AUTONOMOUS"
+
+
+class Change(StrEnum):
+    """What new terms do to a working order. What narrows is judged by its size alone."""
+
+    WIDENS = "WIDENS"
+    NARROWS = "NARROWS"
 
 
 class KillLevel(StrEnum):
@@ -78,17 +85,19 @@ class Held:
 class Facts:
     """All a verdict is made of. Times are aware; quantities and prices positive; ages seconds.
 
-    `filled` is what an order that is being modified has traded already, and the book holds. Money
-    is in the instrument's currency. `clock_offset` is our clock less the venue's, seconds.
-    `in_session` is None where the exchange has no calendar. `crossed_price` is the best price of
-    our own working orders on the other side. `duplicate_age` is how long ago the same order came.
-    `capital` is the account's money, `account_pnl` what it has made (None: unknown).
+    `change` says what is done to an order that works already; `filled` is what it has traded, and
+    the book holds. Money is in the instrument's currency. `clock_offset` is our clock less the
+    venue's, seconds. `in_session` is None where the exchange has no calendar. `crossed_price` is
+    the best price of our own working orders on the other side. `duplicate_age` is how long ago the
+    same order came. `capital` is the account's money, `account_pnl` what it has made (None:
+    unknown).
     """
 
     now: datetime
     mode: SystemMode
     origin: str = "SIGNAL"
     approved_by: str | None = None
+    change: Change | None = None
     kill_level: KillLevel | None = None
     kill_scope: str = ""
     breakers: tuple[str, ...] = ()
@@ -151,6 +160,13 @@ class Facts:
         price = self.ask if self.side is Side.BUY else self.bid
         return price if price is not None else self.last
 
+    @property
+    def good_for(self) -> timedelta:
+        """Return how long from now the signal may still be acted on; its age counts from `now`."""
+        age = self.within(Metric.SIGNAL_AGE_SECONDS, DEFAULT_SIGNAL_AGE)
+        wait = timedelta(microseconds=int(age * 1_000_000))
+        return wait if self.valid_until is None else min(wait, self.valid_until - self.now)
+
     def of(self, metric: Metric) -> list[Limit]:
         """Return the limits of a metric that apply."""
         return [limit for limit in self.limits if limit.metric is metric]
@@ -206,6 +222,7 @@ def _reader(annotation: Any) -> Callable[[Any], Any]:
         Decimal | None: Decimal,
         datetime | None: datetime.fromisoformat,
         KillLevel | None: KillLevel,
+        Change | None: Change,
     }
     if annotation in optional:
         read = optional[annotation]

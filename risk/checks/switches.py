@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from brokers.contract import Side
 from risk.checks.verdict import Check, check, seconds, unknown
-from risk.facts import Facts, KillLevel, SystemMode
+from risk.facts import Change, Facts, KillLevel, SystemMode
 from risk.limits import (
     DEFAULT_CLOCK_OFFSET,
     DEFAULT_QUOTE_AGE,
@@ -21,7 +21,8 @@ FLATTEN = "FLATTEN"
 def system_mode(f: Facts) -> Check:
     """Signals are traded in AUTONOMOUS, and in SUPERVISED once a person has approved them.
 
-    What protects or closes on our own account passes in every mode.
+    What protects or closes on our own account passes in every mode. What widens an order that
+    nobody approved takes a new signal in SUPERVISED.
     """
     if f.origin != SIGNAL:
         return check("system_mode", True, f"{f.origin} orders pass in every mode", value=f.mode)
@@ -29,7 +30,8 @@ def system_mode(f: Facts) -> Check:
     if f.mode is SystemMode.SUPERVISED:
         by = f"approved by {f.approved_by}" if f.approved_by else "a person must approve"
         detail += f": {by}"
-    ok = f.mode is not SystemMode.GUIDE
+    unapproved = f.change is Change.WIDENS and f.approved_by is None
+    ok = f.mode is SystemMode.AUTONOMOUS or (f.mode is SystemMode.SUPERVISED and not unapproved)
     return check("system_mode", ok, detail, value=f.mode, limit=SystemMode.AUTONOMOUS)
 
 

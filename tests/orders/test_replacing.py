@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.core.management import call_command
 
 from brokers import registry
 from brokers.contract import BrokerUnavailable, OrderTerms, OrderType, OutcomeUnknown, Side
@@ -18,7 +19,7 @@ from orders.replacements import Replacement
 from orders.replacing import Changes, InvalidTerms, NotModifiable, ReplacementRefused
 from orders.terms import widens
 from risk import control
-from risk.facts import KillLevel
+from risk.facts import KillLevel, SystemMode
 from risk.models import RiskLimit
 
 LIMIT = {"order_type": OrderType.LIMIT, "limit_price": Decimal(95)}
@@ -122,6 +123,17 @@ def test_under_a_kill_an_order_can_be_narrowed_and_not_widened(resting):
     assert modify(resting, quantity=5, limit_price="94").quantity == 5
     with pytest.raises(ReplacementRefused):
         modify(resting, quantity=6)
+    call_command("rejudge")
+
+
+def test_in_supervised_what_widens_an_order_takes_a_new_signal_to_approve(resting):
+    control.set_system_mode(SystemMode.SUPERVISED, actor="rita", reason="test", now=now())
+
+    assert modify(resting, quantity=5).quantity == 5
+    with pytest.raises(ReplacementRefused) as refused:
+        modify(resting, quantity=6)
+    assert [c.name for c in refused.value.verdict.checks if c.status != "PASSED"] == ["system_mode"]
+    call_command("rejudge")
 
 
 def test_a_kill_between_request_and_grant_stops_what_widens(resting):
