@@ -6,8 +6,8 @@ rounded half-even to 10 places. So it agrees to the last digit, or something is 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet, Sum
 from brokers.models import Broker, BrokerConnection, PaperHolding, PaperReport
 from execution_site.events import Event, EventType
 from orders.models import Fill, FillAmendment, Order
-from portfolio.models import Position
+from portfolio.models import ClosedTrade, Position
 from risk.limits import Metric
 from risk.models import RiskUsage
 
@@ -30,12 +30,16 @@ def _stored(amount: Fraction) -> Fraction:
 
 @dataclass
 class Folded:
-    """A position folded again: signed quantity and cost, realized PnL and commission."""
+    """A position folded again: signed quantity and cost, realized PnL and commission.
+
+    `closed` is the net PnL of each trade from flat to flat, or to where it turned round, in order.
+    """
 
     quantity: Fraction = Fraction(0)
     cost: Fraction = Fraction(0)
     realized: Fraction = Fraction(0)
     commission: Fraction = Fraction(0)
+    closed: list[Fraction] = field(default_factory=list)
 
     def add(self, signed: Fraction, price: Fraction, fee: Fraction, multiplier: Fraction) -> None:
         """Fold one fill in; `signed` is negative for a sale."""
@@ -48,6 +52,8 @@ class Folded:
             self.cost -= cost_closed
             self.quantity -= closing
             signed += closing
+            if not self.quantity:
+                self.closed.append(self.realized - self.commission - sum(self.closed))
         self.quantity += signed
         self.cost = _stored(self.cost + signed * price)
 
@@ -135,6 +141,22 @@ def _positions(connection: BrokerConnection) -> Iterator[str]:
             if was != again:
                 held = f"position {key[0]} {key[1]}: {name} is {_text(was)}"
                 yield f"{held}, its fills fold to {_text(again)}"
+    yield from _closed(connection, folded)
+
+
+def _closed(
+    connection: BrokerConnection, folded: Mapping[tuple[str, int], Folded]
+) -> Iterator[str]:
+    """Compare the closed trades with those of the fold, each with its PnL and in its place."""
+    stored: defaultdict[tuple[str, int], list[Fraction]] = defaultdict(list)
+    rows = ClosedTrade.objects.filter(connection=connection)
+    for row in rows.order_by("closed_at", "venue_trade_id").iterator():
+        stored[row.strategy, row.instrument_id].append(Fraction(row.pnl))
+    for key in sorted({*folded, *stored}):
+        again = folded[key].closed if key in folded else []
+        if stored[key] != again:
+            was, are = ([_text(pnl) for pnl in pnls] for pnls in (stored[key], again))
+            yield f"position {key[0]} {key[1]}: closed trades made {was}, its fills say {are}"
 
 
 def _pairs(position: Position | None, fold: Folded) -> Iterator[tuple[str, Fraction, Fraction]]:
