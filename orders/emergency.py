@@ -141,7 +141,7 @@ def release(scope: Scope, *, actor: str, reason: str, now: datetime) -> None:
 def release_problems(scope: Scope) -> list[str]:
     """Return what stands against releasing: orders in doubt, accounts that do not agree."""
     problems = []
-    in_doubt = _in_scope(scope).filter(status=OrderStatus.IN_DOUBT).count()
+    in_doubt = _narrowed(Order.objects.all(), scope).filter(status=OrderStatus.IN_DOUBT).count()
     if in_doubt:
         problems.append(f"{in_doubt} orders are in doubt")
     connections = BrokerConnection.objects.filter(is_reconciling=True)
@@ -151,19 +151,20 @@ def release_problems(scope: Scope) -> list[str]:
     return problems
 
 
-def _in_scope(scope: Scope) -> Any:
-    orders = Order.objects.all()
+def _narrowed(rows: Any, scope: Scope) -> Any:
+    """Return the orders or positions that lie in a scope."""
     if scope.account:
-        orders = orders.filter(connection__name=scope.account)
+        rows = rows.filter(connection__name=scope.account)
     if scope.strategy:
-        orders = orders.filter(strategy=scope.strategy)
+        rows = rows.filter(strategy=scope.strategy)
     if scope.symbol:
-        orders = orders.filter(instrument__symbol=scope.symbol)
-    return orders
+        rows = rows.filter(instrument__symbol=scope.symbol)
+    return rows
 
 
 def _working(scope: Scope, accounts: Iterable[str]) -> Any:
-    return _in_scope(scope).open().filter(connection__name__in=list(accounts))
+    working = Order.objects.open().filter(connection__name__in=list(accounts))
+    return _narrowed(working, scope)
 
 
 def _await_cancels(order_ids: list[int]) -> None:
@@ -176,14 +177,8 @@ def _await_cancels(order_ids: list[int]) -> None:
 
 
 def _held(scope: Scope, accounts: list[str]) -> list[Position]:
-    positions = Position.objects.filter(connection__name__in=accounts).exclude(quantity=0)
-    if scope.account:
-        positions = positions.filter(connection__name=scope.account)
-    if scope.strategy:
-        positions = positions.filter(strategy=scope.strategy)
-    if scope.symbol:
-        positions = positions.filter(instrument__symbol=scope.symbol)
-    return list(positions.select_related("connection", "instrument").order_by("pk"))
+    held = Position.objects.filter(connection__name__in=accounts).exclude(quantity=0)
+    return list(_narrowed(held, scope).select_related("connection", "instrument").order_by("pk"))
 
 
 def _close(position: Position, *, run: str, actor: str) -> Result:

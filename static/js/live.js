@@ -1,21 +1,13 @@
 // Pages whose state the server paints: asked for again every second, except while it is being used.
 import { post, prepareDialogs } from "./ask.js";
+import { say } from "./toast.js";
 
 const EVERY_MS = 1_000;
-const TOAST_MS = 6_000;
 const page = document.body;
 const byId = (id) => document.getElementById(id);
 const dialog = byId("reason-dialog");
 const form = byId("reason-form");
 let wanted = null;
-
-function say(text, isProblem = false) {
-  const toast = document.createElement("p");
-  toast.textContent = text;
-  toast.classList.toggle("problem", isProblem);
-  byId("toasts").append(toast);
-  setTimeout(() => toast.remove(), TOAST_MS);
-}
 
 function isInUse() {
   return document.hidden || document.querySelector("dialog[open]") || byId("live-state").matches(":has(:focus-visible, :active)");

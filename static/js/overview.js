@@ -5,12 +5,12 @@ import { Lights } from "./lights.js";
 import { Price } from "./price.js";
 import { Rows, align, clock, fill } from "./rows.js";
 import { Stream } from "./stream.js";
+import { say } from "./toast.js";
 import { Totals } from "./totals.js";
 
 const STALE_SECONDS = 10;
 const TOTALS_MS = 250;
 const CHARTS_MS = 5_000;
-const TOAST_MS = 6_000;
 const SETTLING_MS = 1_000; // a mark made before a fill may arrive just after it
 const TERMINAL = new Set(["FILLED", "CANCELLED", "REJECTED", "EXPIRED", "FAILED"]);
 
@@ -54,14 +54,6 @@ let quotedAt = Date.now();
 let totalsDue = true;
 let unspoken = [];
 const changedAt = new Map(); // position id -> when its event came
-
-function say(text, isProblem = false) {
-  const toast = document.createElement("p");
-  toast.textContent = text;
-  toast.classList.toggle("problem", isProblem);
-  byId("toasts").append(toast);
-  setTimeout(() => toast.remove(), TOAST_MS);
-}
 
 function showSystem(system) {
   fill(byId("shell"), system);
