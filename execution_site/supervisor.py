@@ -151,9 +151,10 @@ class Supervisor:
             if self.stopping:
                 return
             time.sleep(READY_POLL_SECONDS)
-        print(f"Ready: http://{_in_url(self.host)}:{self.port}", flush=True)
-        for name, password in (self.sign_ins or {}).items():
-            print(f"  sign in as {name} / {password}", flush=True)
+        lines = [f"Ready: http://{_in_url(self.host)}:{self.port}"]
+        lines += [f"  sign in as {who} / {word}" for who, word in (self.sign_ins or {}).items()]
+        text = "\n".join(lines) + "\n"  # in one piece: the processes' lines come between others
+        print(text, end="", flush=True)
 
     def _serves(self) -> bool:
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
