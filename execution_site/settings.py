@@ -86,13 +86,12 @@ def _database(application_name: str) -> dict[str, Any]:
     """Return one connection to the database; a transaction that hangs is ended by the server."""
     return {
         **env.db_url_config(DATABASE_URL),
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "execution_site.postgres",
         "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60),
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "application_name": application_name,
             "connect_timeout": 3,
-            "prepare_threshold": 5,  # for execution_site.statements: Django itself prepares nothing
             "options": (
                 "-c lock_timeout=2000 -c statement_timeout=5000"
                 " -c idle_in_transaction_session_timeout=10000 -c transaction_timeout=20000"

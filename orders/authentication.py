@@ -55,7 +55,7 @@ def principal_for_key(header: str, address: str, *, now: datetime) -> Principal:
     prefix, _, secret = text.strip().partition(".")
     if keyword.lower() != KEYWORD.lower() or not secret:
         raise AuthenticationFailed("the header is not: Api-Key PREFIX.SECRET")
-    row = statements.run(_KEY, [prefix]).fetchone()
+    row = statements.first(_KEY, [prefix])
     found = None if row is None else _key(row)
     if found is None or not found.accepts(secret, now=now) or not found.client.is_active:
         raise AuthenticationFailed("no such key, or it is revoked or expired")

@@ -218,7 +218,7 @@ def _claim(
         "granted_at": granted_at,
         **events.columns([row]),
     }
-    claimed = statements.run(_CLAIM, params).fetchone()
+    claimed = statements.first(_CLAIM, params)
     if claimed is None:
         return None
     events.wake_sealer()

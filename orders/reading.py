@@ -65,7 +65,7 @@ def with_switches(order_id: int) -> tuple[Order, Switches]:
 
     :raises Order.DoesNotExist: there is none
     """
-    row = statements.run(_SWITCHES, {"id": order_id}).fetchone()
+    row = statements.first(_SWITCHES, {"id": order_id})
     if row is None:
         raise Order.DoesNotExist
     values = iter(row)
@@ -97,7 +97,7 @@ def to_book(
     found = statements.run(
         _TO_BOOK,
         {"account": account, "ids": list(client_order_ids), "trades": list(trades)},
-    ).fetchall()
+    )
     positions: dict[int, Position] = {}
     booked, fill_ids = {}, []
     for row in found:

@@ -40,7 +40,7 @@ class Opened:
 def account(name: str, symbols: Collection[str]) -> Opened | None:
     """Return an account and those of the symbols that exist, quoted; None: no such account."""
     params = {"account": name, "symbols": list(symbols)}
-    rows = statements.run(_ACCOUNT, params, using=ALIAS).fetchall()
+    rows = statements.run(_ACCOUNT, params, using=ALIAS)
     if not rows:
         return None
     instruments, holdings = [], {}
