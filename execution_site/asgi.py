@@ -3,7 +3,6 @@
 import os
 from typing import Any
 
-from a2wsgi import WSGIMiddleware
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from django.core.wsgi import get_wsgi_application
@@ -15,7 +14,9 @@ wsgi = get_wsgi_application()
 from execution_site.celery import app as celery_app  # noqa: E402
 from execution_site.consumers import StreamConsumer  # noqa: E402 Django must be set up first
 from execution_site.hub import hub  # noqa: E402
+from execution_site.threads import Threads  # noqa: E402
 from execution_site.waiting import HttpFront  # noqa: E402
+from orders.selectors import ended_execution  # noqa: E402
 
 THREADS, URGENT_THREADS = 8, 4
 HINT_SECONDS = 0.1  # a Redis that hangs may cost an answer this much, once a second
@@ -30,12 +31,9 @@ celery_app.conf.broker_transport_options |= {
 }
 
 
-def _threads(workers: int) -> Any:
-    """Return Django on a pool of threads; its types and a2wsgi's differ in name alone."""
-    return WSGIMiddleware(wsgi, workers=workers)  # type: ignore[arg-type]
-
-
-http = HttpFront(_threads(THREADS), _threads(URGENT_THREADS), hub)
+http = HttpFront(
+    Threads(wsgi, THREADS), Threads(wsgi, URGENT_THREADS), hub, execution=ended_execution
+)
 websocket = AuthMiddlewareStack(URLRouter([path("ws/stream", StreamConsumer.as_asgi())]))
 
 

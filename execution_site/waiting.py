@@ -1,20 +1,17 @@
 """The asynchronous side of HTTP: `Prefer: wait`, body limits, and threads kept for what is urgent.
 
 A request that waits holds no thread: WSGI answers it 202, the wait is on the hub, and then the
-execution is asked for under the same authorization.
+execution of the order it was given is read.
 """
 
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from execution_site.hub import Hub
-
-App = Callable[
-    [dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Any
-]
+from execution_site.threads import Answer, Threads
 
 BODY_BYTES = 1024 * 1024
 MOST_SECONDS = 30
@@ -29,8 +26,15 @@ WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,6})(?:$|[,;\s])")
 class HttpFront:
     """Sends a request to its threads, within limits, and waits where the client prefers it."""
 
-    def __init__(self, usual: App, urgent: App, hub: Hub) -> None:
-        self.usual, self.urgent, self.hub = usual, urgent, hub
+    def __init__(
+        self,
+        usual: Threads,
+        urgent: Threads,
+        hub: Hub,
+        *,
+        execution: Callable[[int], bytes | None],
+    ) -> None:
+        self.usual, self.urgent, self.hub, self.execution = usual, urgent, hub, execution
         self._waiting = 0
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -53,18 +57,18 @@ class HttpFront:
         if waits and self._waiting < MOST_WAITING:
             await self._wait(scope, body, receive, send, seconds)
             return
-        app = self.urgent if URGENT.fullmatch(scope["path"]) else self.usual
-        await app(scope, _replay(body, receive), send)
+        threads = self.urgent if URGENT.fullmatch(scope["path"]) else self.usual
+        await _send(await threads.answer(scope, body), send)
 
     async def _wait(
         self, scope: dict[str, Any], body: bytes, receive: Any, send: Any, seconds: int
     ) -> None:
         self._waiting += 1
         try:
-            answer = await _ask(self.usual, scope, body)
+            answer = await self.usual.answer(scope, body)
             order = _order_of(answer)
             if order is None:
-                await _relay(answer, send)
+                await _send(answer, send)
                 return
             gone = asyncio.create_task(_until_gone(receive))
             ended = asyncio.create_task(self.hub.order_ends(order["id"], seconds=seconds))
@@ -74,58 +78,20 @@ class HttpFront:
                 task.cancel()
             if left:
                 return
-            confirmation = await self._confirmation(scope, order["id"])
-            applied = (b"preference-applied", f"wait={seconds}".encode())
-            await _relay(confirmation or answer, send, extra=[applied])
+            execution = await self.usual.run(self.execution, order["id"])
+            if execution is not None:
+                kept = [(n, v) for n, v in answer.headers if n != b"content-length"]
+                length = (b"content-length", str(len(execution)).encode())
+                answer = Answer(200, [*kept, length], execution)
+            answer.headers.append((b"preference-applied", f"wait={seconds}".encode()))
+            await _send(answer, send)
         finally:
             self._waiting -= 1
 
-    async def _confirmation(self, scope: dict[str, Any], order_id: int) -> "Answer | None":
-        """Return the execution of an order that has ended, or None while it works."""
-        path = f"/api/v1/executions/{order_id}"
-        asked = {**scope, "method": "GET", "path": path, "raw_path": path.encode()}
-        asked["query_string"] = b""
-        dropped = {b"content-length", b"content-type"}
-        asked["headers"] = [(n, v) for n, v in scope["headers"] if n not in dropped]
-        answer = await _ask(self.usual, asked, b"")
-        if answer.status != 200:
-            return None
-        ended = {"FILLED", "CANCELLED", "REJECTED", "EXPIRED", "FAILED"}
-        return answer if json.loads(answer.body)["status"] in ended else None
 
-
-class Answer:
-    """A whole answer, collected."""
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.body = b""
-
-    async def take(self, message: dict[str, Any]) -> None:
-        """Collect one ASGI message."""
-        if message["type"] == "http.response.start":
-            self.status, self.headers = message["status"], list(message["headers"])
-        elif message["type"] == "http.response.body":
-            self.body += message.get("body", b"")
-
-
-async def _ask(app: App, scope: dict[str, Any], body: bytes) -> Answer:
-    answer = Answer()
-    never = asyncio.get_running_loop().create_future()
-
-    async def nothing_more() -> Any:
-        return await never
-
-    await app(scope, _replay(body, nothing_more), answer.take)
-    return answer
-
-
-async def _relay(
-    answer: Answer, send: Any, extra: "list[tuple[bytes, bytes]] | None" = None
-) -> None:
-    headers = [*answer.headers, *(extra or [])]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+async def _send(answer: Answer, send: Any) -> None:
+    start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+    await send(start)
     await send({"type": "http.response.body", "body": answer.body})
 
 
@@ -158,19 +124,6 @@ async def _body(scope: dict[str, Any], receive: Any) -> bytes | None:
             return None
         if not message.get("more_body"):
             return b"".join(parts)
-
-
-def _replay(body: bytes, receive: Any) -> Callable[[], Awaitable[Any]]:
-    told = False
-
-    async def replay() -> Any:
-        nonlocal told
-        if told:
-            return await receive()
-        told = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
 
 
 async def _until_gone(receive: Any) -> None:

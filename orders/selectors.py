@@ -1,9 +1,11 @@
 """What clients and pages read of orders."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from django.db import DatabaseError, close_old_connections
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -112,6 +114,21 @@ def execution(order: Order) -> dict[str, Any]:
             "updated_at": time_text(order.updated_at),
         },
     }
+
+
+def ended_execution(order_id: int) -> bytes | None:
+    """Return, as JSON, the confirmation of an order that has ended.
+
+    None while it works, and while the database cannot be asked: the order stands all the same.
+    """
+    close_old_connections()  # as a request does when it begins
+    try:
+        order = Order.objects.select_related("connection", "instrument").get(pk=order_id)
+    except DatabaseError:
+        return None
+    if OrderStatus(order.status) not in TERMINAL:
+        return None
+    return json.dumps(execution(order), separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def system(accounts: Sequence[str]) -> dict[str, Any]:
