@@ -26,9 +26,8 @@ FROM made WHERE %(filled)s > 0
 """
 _POSITION = """
 INSERT INTO portfolio_position (connection_id, strategy, instrument_id, quantity, cost,
-    realized_pnl, commission, folded_trade_id, flat_trade_id, flat_realized_pnl, flat_commission,
-    closed_pnl, updated_at)
-SELECT c.id, 'bench', i.id, 0, 0, 0, 0, '', '', 0, 0, 0, now()
+    realized_pnl, commission, folded_trade_id, folded_count, fold_points, closed_pnl, updated_at)
+SELECT c.id, 'bench', i.id, 0, 0, 0, 0, '', 0, '[]', 0, now()
 FROM brokers_brokerconnection c, brokers_instrument i
 WHERE c.name = %(account)s AND i.symbol = %(symbol)s
 ON CONFLICT DO NOTHING

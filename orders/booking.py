@@ -11,6 +11,9 @@ from orders.lifecycle import OPEN, OrderStatus, heard
 from portfolio.holding import Holding, apply_fill
 
 NOTHING = Holding()
+#: A late fill is folded again with those after it; two points, of which the older is at least this
+#: many executions back, keep that short however many there are.
+POINTS_APART, POINTS_KEPT = 25, 2
 
 
 class FoldKey(NamedTuple):
@@ -57,40 +60,63 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
-    """A holding, the newest execution in it, and the last point at which nothing was held.
+class Point:
+    """A position after some of its executions: a fold can begin here.
 
-    `closed` are the trades closed on the way here, `closed_pnl` the net PnL at the last of them.
+    `newest` is the last of the `count` executions in it; `closed_pnl` the net PnL when it was last
+    closed or turned round.
     """
 
     held: Holding = NOTHING
     newest: FoldKey | None = None
-    flat: FoldKey | None = None
-    flat_held: Holding = NOTHING
-    closed: tuple[Closed, ...] = ()
     closed_pnl: Decimal = Decimal(0)
+    count: int = 0
+
+
+START = Point()
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A position as it is, and the points on the way that are kept, oldest first.
+
+    `closed` are the trades closed on the way here.
+    """
+
+    now: Point = START
+    points: tuple[Point, ...] = ()
+    closed: tuple[Closed, ...] = ()
 
 
 def fold(start: Folded, executions: Iterable[Execution], *, multiplier: Decimal) -> Folded:
     """Return the position after executions that are newer than all in it, in order."""
-    folded = start
+    at, points, closed = start.now, start.points, start.closed
     for one in executions:
+        if at.count - (points[-1].count if points else 0) >= POINTS_APART:
+            points = (*points, at)[-POINTS_KEPT:]
         held = apply_fill(
-            folded.held,
+            at.held,
             side=one.side,
             quantity=one.quantity,
             price=one.price,
             commission=one.commission,
             multiplier=multiplier,
         )
-        closed, closed_pnl = folded.closed, folded.closed_pnl
-        was = folded.held.quantity
+        was, closed_pnl = at.held.quantity, at.closed_pnl
         if was and was * held.quantity <= 0:
             net = held.realized_pnl - held.commission
             closed, closed_pnl = (*closed, Closed(one.key, net - closed_pnl)), net
-        flat, flat_held = (folded.flat, folded.flat_held) if held.quantity else (one.key, held)
-        folded = Folded(held, one.key, flat, flat_held, closed, closed_pnl)
-    return folded
+        at = Point(held, one.key, closed_pnl, at.count + 1)
+    return Folded(at, points, closed)
+
+
+def before(folded: Folded, new: Sequence[Execution]) -> Folded:
+    """Return the newest state that is older than all of `new`: `folded` where none is late."""
+    oldest = min(execution.key for execution in new)
+    if folded.now.newest is None or folded.now.newest < oldest:
+        return folded
+    older = [p for p in folded.points if p.newest is not None and p.newest < oldest]
+    return Folded(older[-1], tuple(older[:-1])) if older else Folded()
 
 
 def effective(
@@ -106,16 +132,6 @@ def effective(
             terms = (amended.quantity, amended.price, amended.commission)
             counting.append(Execution(one.key, one.side, *terms))
     return counting
-
-
-def refold_from(folded: Folded, new: Sequence[Execution]) -> FoldKey | bool | None:
-    """Return where a refold must begin: False for none, a key for after it, None for the start."""
-    oldest = min(execution.key for execution in new)
-    if folded.newest is None or oldest > folded.newest:
-        return False
-    if folded.flat is not None and oldest > folded.flat:
-        return folded.flat
-    return None
 
 
 def status_after(

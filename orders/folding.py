@@ -1,7 +1,9 @@
-"""Folding fills into a locked position, from its newest fill, its last flat point, or the start."""
+"""Folding fills into a locked position: from its newest fill, a kept point, or the start."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Q
@@ -14,10 +16,11 @@ from orders.booking import (
     Execution,
     Folded,
     FoldKey,
+    Point,
     Trade,
+    before,
     effective,
     fold,
-    refold_from,
 )
 from orders.models import Fill, Order
 from portfolio.holding import Holding
@@ -33,11 +36,10 @@ def fold_into(
     """
     folded = _folded(position)
     new = [execution(fill) for fill in fills]
-    after = refold_from(folded, new)
-    if after is False:
+    start = before(folded, new)
+    if start is folded:
         result = fold(folded, new, multiplier=order.instrument.multiplier)
     else:
-        start = Folded() if after is None else _flat_start(folded)
         result = _refold(position, order, start, new)
     _unfold(position, result, now=now)
     return result.closed
@@ -95,42 +97,48 @@ def _refold(
         "instrument_id": position.instrument_id,
     }
     booked, closed = Fill.objects.filter(**mine), ClosedTrade.objects.filter(**mine)
-    if start.newest is not None:
-        booked = booked.filter(traded_at__gte=start.newest.traded_at)
-        at, trade = start.newest
+    newest = start.now.newest
+    if newest is not None:
+        booked = booked.filter(traded_at__gte=newest.traded_at)
+        at, trade = newest
         closed = closed.filter(Q(closed_at__gt=at) | Q(closed_at=at, venue_trade_id__gt=trade))
     closed.delete()
-    every = sorted([*map(execution, booked), *new], key=lambda one: one.key)
-    newer = [one for one in every if start.newest is None or one.key > start.newest]
+    every = sorted([*map(execution, booked.only(*_FOLDED)), *new], key=lambda one: one.key)
+    newer = [one for one in every if newest is None or one.key > newest]
     counting = effective(newer, amendments_of(order, amendments))
     return fold(start, counting, multiplier=order.instrument.multiplier)
 
 
 def _folded(position: Position) -> Folded:
-    newest = flat = None
+    newest = None
     if position.folded_at is not None:
         newest = FoldKey(position.folded_at, position.folded_trade_id)
-    if position.flat_at is not None:
-        flat = FoldKey(position.flat_at, position.flat_trade_id)
-    flat_held = Holding(
-        realized_pnl=position.flat_realized_pnl, commission=position.flat_commission
-    )
-    return Folded(position.holding, newest, flat, flat_held, (), position.closed_pnl)
-
-
-def _flat_start(folded: Folded) -> Folded:
-    held = folded.flat_held
-    net = held.realized_pnl - held.commission
-    return Folded(held, folded.flat, folded.flat, held, (), net)
+    now = Point(position.holding, newest, position.closed_pnl, position.folded_count)
+    return Folded(now, tuple(map(_read_point, json.loads(position.fold_points))))
 
 
 def _unfold(position: Position, folded: Folded, *, now: datetime) -> None:
-    held = folded.held
-    position.quantity, position.cost = held.quantity, held.cost
-    position.realized_pnl, position.commission = held.realized_pnl, held.commission
-    position.folded_at, position.folded_trade_id = folded.newest or (None, "")
-    position.flat_at, position.flat_trade_id = folded.flat or (None, "")
-    position.flat_realized_pnl = folded.flat_held.realized_pnl
-    position.flat_commission = folded.flat_held.commission
-    position.closed_pnl = folded.closed_pnl
+    at = folded.now
+    position.quantity, position.cost = at.held.quantity, at.held.cost
+    position.realized_pnl, position.commission = at.held.realized_pnl, at.held.commission
+    position.folded_at, position.folded_trade_id = at.newest or (None, "")
+    position.closed_pnl, position.folded_count = at.closed_pnl, at.count
+    position.fold_points = json.dumps([_write_point(point) for point in folded.points])
     position.updated_at = now
+
+
+def _write_point(point: Point) -> list[Any]:
+    at, trade = point.newest or (None, "")
+    held = point.held
+    amounts = (held.quantity, held.cost, held.realized_pnl, held.commission, point.closed_pnl)
+    return [point.count, None if at is None else at.isoformat(), trade, *map(str, amounts)]
+
+
+def _read_point(values: list[Any]) -> Point:
+    count, at, trade, *texts = values
+    *amounts, closed_pnl = map(Decimal, texts)
+    newest = None if at is None else FoldKey(datetime.fromisoformat(at), trade)
+    return Point(Holding(*amounts), newest, closed_pnl, count)
+
+
+_FOLDED = ("traded_at", "venue_trade_id", "side", "quantity", "price", "commission")

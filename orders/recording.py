@@ -69,10 +69,10 @@ def _insert(name: str, model: type[Model]) -> str:
 
 _POSITION = """position AS (
     INSERT INTO portfolio_position (connection_id, strategy, instrument_id, quantity, cost,
-        realized_pnl, commission, folded_trade_id, flat_trade_id, flat_realized_pnl,
-        flat_commission, closed_pnl, updated_at)
+        realized_pnl, commission, folded_trade_id, folded_count, fold_points, closed_pnl,
+        updated_at)
     VALUES (%(connection_id)s, %(strategy)s, %(instrument_id)s,
-            0, 0, 0, 0, '', '', 0, 0, 0, %(at)s)
+            0, 0, 0, 0, '', 0, '[]', 0, %(at)s)
     ON CONFLICT DO NOTHING)"""
 
 _USAGE = f"usage AS ({COUNT})"

@@ -145,10 +145,8 @@ _POSITION_COLUMNS = (
     "commission",
     "folded_at",
     "folded_trade_id",
-    "flat_at",
-    "flat_trade_id",
-    "flat_realized_pnl",
-    "flat_commission",
+    "folded_count",
+    "fold_points",
     "closed_pnl",
     "updated_at",
 )

@@ -19,8 +19,8 @@ class Position(models.Model):
 
     `closed_pnl` is what it had made, net of commission, when it was last closed or turned round.
 
-    `folded_*` name the newest fill in it; `flat_*` the last one after which nothing was held, with
-    what had been realized and paid by then: an older fill that arrives late refolds from there.
+    `folded_*` name the newest fill in it and say how many there are; `fold_points` are a few states
+    on the way (orders/booking.py), as JSON: a fill that arrives late is folded from there.
     """
 
     connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
@@ -32,10 +32,8 @@ class Position(models.Model):
     commission = models.DecimalField(default=0, max_digits=38, decimal_places=10)
     folded_at = models.DateTimeField(null=True)
     folded_trade_id = models.CharField(max_length=64, blank=True)
-    flat_at = models.DateTimeField(null=True)
-    flat_trade_id = models.CharField(max_length=64, blank=True)
-    flat_realized_pnl = models.DecimalField(default=0, max_digits=38, decimal_places=10)
-    flat_commission = models.DecimalField(default=0, max_digits=38, decimal_places=10)
+    folded_count = models.PositiveBigIntegerField(default=0)
+    fold_points = models.TextField(default="[]")
     closed_pnl = models.DecimalField(default=0, max_digits=38, decimal_places=10)
     updated_at = models.DateTimeField()
 

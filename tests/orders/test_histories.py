@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from unittest.mock import Mock
 
 import pytest
 
 from brokers.contract import FillKind, FillReport, Liquidity, OrderReport, Side, VenueStatus
 from brokers.models import Instrument
 from execution_site.events import Event
-from orders import agreement, fills
+from orders import agreement, booking, fills, folding
 from orders.amendments import FillAmendment
 from orders.models import Fill, Order
 from portfolio.models import Position
@@ -124,7 +125,8 @@ class History:
 
 
 @pytest.mark.parametrize("piece", range(PIECES))
-def test_every_history_ends_as_if_told_in_order(piece, account, valkey):
+def test_every_history_ends_as_if_told_in_order(piece, account, valkey, monkeypatch):
+    monkeypatch.setattr(booking, "POINTS_APART", (1, 2, 4, 25)[piece])
     instrument = Instrument.objects.get(symbol="AAPL")
     histories = [History(piece * EACH + n, account, instrument) for n in range(EACH)]
     Order.objects.bulk_create(order for history in histories for order in history.orders)
@@ -141,6 +143,29 @@ def test_every_history_ends_as_if_told_in_order(piece, account, valkey):
     assert Fill.objects.count() == sum(len(history.trades) for history in histories)
     found = agreement.differences()  # the paper venue knew nothing; untouched orders told nothing
     assert not [d for d in found if "the venue" not in d and "log ends with None" not in d]
+
+
+def test_a_late_fill_is_folded_with_the_few_after_it_however_many_there_are(
+    account, valkey, monkeypatch
+):
+    history = History(7, account, Instrument.objects.get(symbol="AAPL"))
+    order = history.orders[0]
+    order.save()
+    trade = replace(history.trades[0], client_order_id=order.client_order_id)
+    trades = [
+        replace(trade, venue_trade_id=f"t{n}", traded_at=START + timedelta(seconds=n))
+        for n in range(300)
+    ]
+    late = trades.pop(280)
+    fills.book("paper", [history._report(order.client_order_id, trades)], now=now())
+    read = Mock(side_effect=folding.execution)
+    monkeypatch.setattr(folding, "execution", read)
+
+    fills.book("paper", [history._report(order.client_order_id, [late])], now=now())
+
+    assert 20 <= read.call_count <= 70
+    found = agreement.differences()
+    assert not [d for d in found if "the venue" not in d]
 
 
 @pytest.fixture
