@@ -61,14 +61,18 @@ def refold(
     result = _refold(position, order, Folded(), new, amendments)
     _unfold(position, result, now=now)
     mine = [*map(execution, Fill.objects.filter(order=order)), *new]
-    order.total(mine, effective(mine, amendments_of(order, amendments)))
+    order.total(mine, effective(mine, amendments_of(order, mine, amendments)))
     return result.closed
 
 
-def amendments_of(order: Order, new: Sequence[FillAmendment] = ()) -> dict[Trade, Amendment]:
-    """Return the amendment that counts of each amended trade in the order's instrument."""
+def amendments_of(
+    order: Order, executions: Sequence[Execution], new: Sequence[FillAmendment] = ()
+) -> dict[Trade, Amendment]:
+    """Return the amendment that counts of each of these executions that is amended."""
     booked = FillAmendment.objects.filter(
-        connection=order.connection_id, instrument=order.instrument_id
+        connection=order.connection_id,
+        instrument=order.instrument_id,
+        venue_trade_id__in={one.key.venue_trade_id for one in executions},
     )
     counting: dict[Trade, Amendment] = {}
     for row in sorted([*booked, *new], key=lambda row: row.revision):
@@ -105,7 +109,7 @@ def _refold(
     closed.delete()
     every = sorted([*map(execution, booked.only(*_FOLDED)), *new], key=lambda one: one.key)
     newer = [one for one in every if newest is None or one.key > newest]
-    counting = effective(newer, amendments_of(order, amendments))
+    counting = effective(newer, amendments_of(order, newer, amendments))
     return fold(start, counting, multiplier=order.instrument.multiplier)
 
 
