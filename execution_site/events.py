@@ -75,16 +75,19 @@ def canonical(data: Any) -> str:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def event_mac(type: str, account: str, data: Any, at: datetime) -> str:
-    """Return the application's own proof that it wrote this event (HMAC-SHA-256, hexadecimal)."""
-    text = f"{type}|{account}|{at.timestamp():.6f}|{canonical(data)}"
+def event_mac(type: str, account: str, data: str, at: datetime) -> str:
+    """Return the application's own proof that it wrote this event (HMAC-SHA-256, hexadecimal).
+
+    `data` is in its canonical spelling.
+    """
+    text = f"{type}|{account}|{at.timestamp():.6f}|{data}"
     return hmac.new(settings.AUDIT_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 def event_row(type: EventType, data: dict[str, Any], *, account: str, at: datetime) -> EventRow:
     """Return the columns of an event."""
-    mac = event_mac(type.value, account, data, at)
-    return EventRow(type.value, account, canonical(data), at, mac)
+    text = canonical(data)
+    return EventRow(type.value, account, text, at, event_mac(type.value, account, text, at))
 
 
 #: An INSERT of events from one JSON array; a part of larger statements. See `columns`.
@@ -113,6 +116,6 @@ def wake_sealer() -> None:
 
 def record_event(type: EventType, data: dict[str, Any], *, account: str = "", at: datetime) -> None:
     """Store an event in the caller's transaction; the sealer numbers, chains and sends it after."""
-    mac = event_mac(type.value, account, data, at)
+    mac = event_mac(type.value, account, canonical(data), at)
     Event.objects.create(type=type, account=account, data=data, at=at, mac=mac)
     wake_sealer()

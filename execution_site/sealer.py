@@ -15,13 +15,14 @@ from typing import Any
 
 import redis
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 
-from execution_site import bus, chain, leases
+from execution_site import bus, chain, leases, statements
 from execution_site.events import Seal, canonical
 
 LEASE = "sealer"
 LEASE_TTL = timedelta(seconds=3)
+RENEW_SECONDS = 1.0  # what is written in between is fenced by the lease's epoch
 BATCH = 500
 GAP_SECONDS = 30.0
 IDLE_SECONDS = 0.2
@@ -39,6 +40,7 @@ class Sealer:
     def __init__(self, *, holder: str) -> None:
         self.holder = holder
         self._epoch: int | None = None
+        self._renewed_at = 0.0
         self._last_event = 0
         self._gaps: dict[int, float] = {}
         self._head = 0
@@ -47,22 +49,32 @@ class Sealer:
         self._anchored_at = 0.0
 
     def step(self) -> int | None:
-        """Seal one batch and return its size; None while another copy holds the lease.
-
-        :raises leases.LeaseLost: another copy has taken over; nothing was written
-        """
-        epoch = leases.acquire(LEASE, self.holder, ttl=LEASE_TTL)
+        """Seal one batch and return its size; None while another copy holds the lease."""
+        epoch = self._hold()
         if epoch is None:
-            self._epoch = None
             return None
-        if epoch != self._epoch:
-            self._take_over(epoch)
         rows = self._unsealed()
         if rows:
-            frames = self._seal(rows, epoch)
-            self._publish(frames)
+            first = self._head + 1
+            try:
+                frames = self._seal(rows, epoch)
+            except leases.LeaseLost:
+                self._epoch = None
+                return None
+            self._publish(first, frames)
         self._anchor()
         return len(rows)
+
+    def _hold(self) -> int | None:
+        """Take the lease, or renew it in time, and return its epoch."""
+        now = time.monotonic()
+        if self._epoch is not None and now - self._renewed_at < RENEW_SECONDS:
+            return self._epoch
+        epoch = leases.acquire(LEASE, self.holder, ttl=LEASE_TTL)
+        if epoch is not None and epoch != self._epoch:
+            self._take_over(epoch)
+        self._epoch, self._renewed_at = epoch, now
+        return epoch
 
     def _take_over(self, epoch: int) -> None:
         """Find where the chain stands, and every event that is not in it."""
@@ -80,23 +92,23 @@ class Sealer:
     def _unsealed(self) -> list[tuple[Any, ...]]:
         """Return what is committed and not sealed; a gap is given up only after a last look."""
         before = time.monotonic() - GAP_SECONDS
-        with connection.cursor() as cursor:
-            cursor.execute(
-                _UNSEALED, {"last": self._last_event, "gaps": list(self._gaps), "batch": BATCH}
-            )
-            rows = list(cursor.fetchall())
+        params = {"last": self._last_event, "gaps": list(self._gaps), "batch": BATCH}
+        rows = statements.run(_UNSEALED, params)
         if len(rows) < BATCH:
             found = {row[0] for row in rows}
             self._gaps = {i: at for i, at in self._gaps.items() if at > before or i in found}
         return rows
 
-    def _seal(self, rows: list[tuple[Any, ...]], epoch: int) -> list[dict[str, Any]]:
-        """Write the seals of a batch in one transaction that holds the lease."""
-        sealed_at = datetime.now(UTC)
+    def _seal(self, rows: list[tuple[Any, ...]], epoch: int) -> list[str]:
+        """Write the seals of a batch in one statement that holds the lease; return its frames.
+
+        :raises leases.LeaseLost: another copy has taken over; nothing was written
+        """
         seals, frames = [], []
         head, previous = self._head, self._hash
         for event_id, kind, account, data, at, mac in rows:
             head += 1
+            text = canonical(data)
             linked = chain.link(
                 previous,
                 seq=head,
@@ -104,25 +116,17 @@ class Sealer:
                 type=kind,
                 account=account,
                 at=microseconds(at),
-                data=canonical(data),
+                data=text,
                 mac=mac,
             )
-            seals.append(
-                Seal(
-                    seq=head,
-                    event_id=event_id,
-                    previous_hash=previous,
-                    hash=linked,
-                    sealed_at=sealed_at,
-                )
-            )
-            frames.append({"seq": head, "type": kind, "account": account, "at": at, "data": data})
+            seals.append((head, event_id, previous, linked))
+            frames.append(_frame(head, kind, account, at, text))
             previous = linked
-        with transaction.atomic(durable=True):
-            leases.fence(LEASE, epoch)
-            Seal.objects.bulk_create(seals)
+        params = {"lease": LEASE, "epoch": epoch, "seals": json.dumps(seals)}
+        if not statements.run(_SEAL, params):
+            raise leases.LeaseLost(LEASE)
         self._head, self._hash = head, previous
-        self._note(seal.event_id for seal in seals)
+        self._note(row[0] for row in rows)
         return frames
 
     def _note(self, sealed: Any) -> None:
@@ -135,13 +139,11 @@ class Sealer:
             else:
                 self._gaps.pop(event_id, None)
 
-    def _publish(self, frames: list[dict[str, Any]]) -> None:
+    def _publish(self, first: int, frames: list[str]) -> None:
         """Tell the web processes; a batch too large for a message is read from the table."""
-        ends = {"from": frames[0]["seq"], "to": frames[-1]["seq"]}
-        message = json.dumps(ends | {"events": frames}, default=_spell)
-        if len(message) > MESSAGE_BYTES:
-            message = json.dumps(ends)
-        bus.publish(bus.STREAM, message)
+        ends = f'"from":{first},"to":{self._head}'
+        message = f'{{{ends},"events":[{",".join(frames)}]}}'
+        bus.publish(bus.STREAM, message if len(message) <= MESSAGE_BYTES else f"{{{ends}}}")
 
     def _anchor(self) -> None:
         """Note the head outside the database, at most once a second."""
@@ -206,10 +208,21 @@ def microseconds(at: datetime) -> int:
     return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
 
 
-def _spell(value: datetime) -> str:
-    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _frame(seq: int, kind: str, account: str, at: datetime, data: str) -> str:
+    """Return an event as it is told, in JSON; `data` is JSON already."""
+    spelt = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    head = f'"seq":{seq},"type":"{kind}","account":{json.dumps(account)},"at":"{spelt}"'
+    return f'{{{head},"data":{data}}}'
 
 
+_SEAL = """
+WITH lease AS (
+    SELECT 1 FROM execution_site_lease WHERE name = %(lease)s AND epoch = %(epoch)s FOR SHARE)
+INSERT INTO execution_site_seal (seq, event_id, previous_hash, hash, sealed_at)
+SELECT (s ->> 0)::bigint, (s ->> 1)::bigint, s ->> 2, s ->> 3, now()
+FROM jsonb_array_elements(%(seals)s::jsonb) AS s, lease
+RETURNING seq
+"""
 _UNSEALED = """
 SELECT id, type, account, data::text::json, at, mac FROM execution_site_event e
 WHERE (id > %(last)s OR id = ANY(%(gaps)s))

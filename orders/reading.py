@@ -22,7 +22,7 @@ M = TypeVar("M", bound=Model)
 _ORDER = tuple(f.attname for f in Order._meta.concrete_fields)
 _POSITION = tuple(f.attname for f in Position._meta.concrete_fields)
 _CONNECTION = ("id", "name", "is_enabled", "environment", "day_roll_time", "day_roll_zone")
-_INSTRUMENT = ("id", "symbol", "currency", "multiplier")
+_INSTRUMENT = ("id", "symbol", "currency", "multiplier", "pip_size")
 _QUOTE = ("instrument_id", "bid", "ask", "last", "as_of")
 
 
@@ -87,6 +87,12 @@ def with_switches(order_id: int) -> tuple[Order, Switches]:
     )
 
 
+def order(order_id: int) -> Order | None:
+    """Return an order with its account and instrument, None where there is none."""
+    row = statements.first(_ONE, {"id": order_id})
+    return None if row is None else _order(iter(row))
+
+
 def to_book(
     account: str, client_order_ids: Sequence[str], trades: Sequence[str]
 ) -> tuple[dict[str, Booked], Iterator[int]]:
@@ -143,6 +149,12 @@ _ORDER_COLUMNS = ", ".join(
         _select("i", Instrument, _INSTRUMENT),
     )
 )
+_ONE = f"""
+SELECT {_ORDER_COLUMNS} FROM orders_order o
+JOIN brokers_brokerconnection c ON c.id = o.connection_id
+JOIN brokers_instrument i ON i.id = o.instrument_id
+WHERE o.id = %(id)s
+"""  # noqa: S608 our own names
 _SWITCHES = f"""
 SELECT {_ORDER_COLUMNS}, control.mode, control.live_trading_enabled,
        {STRICTEST.format(connection="o.connection_id", strategy="o.strategy", symbol="i.symbol")},

@@ -15,7 +15,7 @@ from brokers.models import BrokerConnection, Quote
 from brokers.quotes import quote_json
 from execution_site.events import Event, EventType
 from execution_site.models import ProcessStatus
-from orders import quality
+from orders import quality, reading
 from orders.lifecycle import TERMINAL, OrderStatus
 from orders.models import Fill, Order, Signal, SubmissionAttempt
 from orders.payloads import fill_json, order_json, signal_json, time_text
@@ -123,10 +123,10 @@ def ended_execution(order_id: int) -> bytes | None:
     """
     close_old_connections()  # as a request does when it begins
     try:
-        order = Order.objects.select_related("connection", "instrument").get(pk=order_id)
+        order = reading.order(order_id)
     except DatabaseError:
         return None
-    if OrderStatus(order.status) not in TERMINAL:
+    if order is None or OrderStatus(order.status) not in TERMINAL:
         return None
     return json.dumps(execution(order), separators=(",", ":"), ensure_ascii=False).encode()
 

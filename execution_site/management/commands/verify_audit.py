@@ -94,7 +94,7 @@ def _sealed(first: int, last: int | None) -> Iterator[Sealed]:
 
 def _mac(row: Sealed) -> str:
     at = EPOCH + timedelta(microseconds=row.at)
-    return event_mac(row.type, row.account, json.loads(row.data), at)
+    return event_mac(row.type, row.account, row.data, at)
 
 
 def _anchors(first: int, last: int | None) -> dict[int, str]:
