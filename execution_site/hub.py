@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import redis
@@ -28,21 +28,28 @@ LATEST_SECONDS = 0.25
 RETRY_SECONDS = 1.0
 PAGE = 1_000
 QUEUE = 1_000
+REMEMBERED = 10_000  # ended orders: who asked for one is told of it within a moment of its commit
 RESUME_HOURS = 24
 STAFF_ONLY = {EventType.AUDIT.value}
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sealed:
-    """A durable event, encoded once for all sockets. `tail` is its JSON after the opening brace."""
+    """A durable event."""
 
     seq: int
     type: str
     account: str
-    tail: str
+    at: str
     data: Any
+
+    @cached_property
+    def tail(self) -> str:
+        """Return its JSON after the opening brace, made once for all sockets that want it."""
+        told = {"type": self.type, "seq": self.seq, "at": self.at, "data": self.data}
+        return json.dumps(told)[1:]
 
     def text(self, prev: int) -> str:
         """Return the frame for a socket whose last durable frame was `prev`."""
@@ -73,6 +80,7 @@ class Hub:
         self.head = 0
         self._subscribers: set[Subscriber] = set()
         self._watchers: dict[int, set[asyncio.Event]] = {}
+        self._ended: dict[int, None] = {}  # the newest, oldest first
         self._tasks: list[asyncio.Task[None]] = []
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="hub")
         self._advancing = asyncio.Lock()
@@ -118,7 +126,7 @@ class Hub:
         event = asyncio.Event()
         self._watchers.setdefault(order_id, set()).add(event)
         try:
-            if not await self.read(_order_has_ended, order_id):
+            if order_id not in self._ended:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(event.wait(), seconds)
         finally:
@@ -148,7 +156,7 @@ class Hub:
         elif "events" in message and message["from"] == self.head + 1:
             async with self._advancing:
                 if message["from"] == self.head + 1:
-                    self._fan_out(encode(**event) for event in message["events"])
+                    self._fan_out(Sealed(**event) for event in message["events"])
         elif message["to"] > self.head:
             await self._catch_up()
 
@@ -182,11 +190,15 @@ class Hub:
                     subscriber.on_overflow()
 
     def _tell_watchers(self, event: Sealed) -> None:
-        if event.type != EventType.ORDER.value or not self._watchers:
+        """Tell who waits for an order that it has ended; remember it for who comes just after."""
+        if event.type != EventType.ORDER.value or event.data["status"] not in ENDED:
             return
-        if event.data["status"] in ENDED:
-            for watcher in self._watchers.get(event.data["id"], ()):
-                watcher.set()
+        order_id = event.data["id"]
+        self._ended[order_id] = None
+        if len(self._ended) > REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+        for watcher in self._watchers.get(order_id, ()):
+            watcher.set()
 
     def _latest(self, frames: list[dict[str, Any]]) -> None:
         """Keep the newest value of each thing for each socket that may see it."""
@@ -203,13 +215,6 @@ ENDED = {"FILLED", "CANCELLED", "REJECTED", "EXPIRED", "FAILED"}
 hub = Hub()
 
 
-def encode(*, seq: int, type: str, account: str, at: Any, data: Any) -> Sealed:
-    """Return an event ready to be sent."""
-    when = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if isinstance(at, datetime) else at
-    text = json.dumps({"type": type, "seq": seq, "at": when, "data": data})
-    return Sealed(seq, type, account, text[1:], data)
-
-
 def newest_seq() -> int:
     """Return the head of the stream."""
     with connection.cursor() as cursor:
@@ -222,8 +227,10 @@ def events_after(seq: int) -> list[Sealed]:
     with connection.cursor() as cursor:
         cursor.execute(_AFTER, [seq, PAGE])
         rows = cursor.fetchall()
-    names = ("seq", "type", "account", "at", "data")
-    return [encode(**dict(zip(names, row, strict=True))) for row in rows]
+    return [
+        Sealed(seq, kind, account, at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), data)
+        for seq, kind, account, at, data in rows
+    ]
 
 
 def resumable(after: int, *, now: datetime) -> bool:
@@ -247,13 +254,6 @@ def snapshot_with_seq(take: Callable[..., Any], *args: Any) -> tuple[int, Any]:
 def _fresh(function: Callable[..., Any], *args: Any) -> Any:
     close_old_connections()
     return function(*args)
-
-
-def _order_has_ended(order_id: int) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT status FROM orders_order WHERE id = %s", [order_id])
-        row = cursor.fetchone()
-    return row is None or row[0] in ENDED
 
 
 _AFTER = """

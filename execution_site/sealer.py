@@ -223,10 +223,14 @@ SELECT (s ->> 0)::bigint, (s ->> 1)::bigint, s ->> 2, s ->> 3, now()
 FROM jsonb_array_elements(%(seals)s::jsonb) AS s, lease
 RETURNING seq
 """
+#: What is above the greatest sealed id is not sealed: only the lease's holder seals.
 _UNSEALED = """
-SELECT id, type, account, data::text::json, at, mac FROM execution_site_event e
-WHERE (id > %(last)s OR id = ANY(%(gaps)s))
-  AND NOT EXISTS (SELECT 1 FROM execution_site_seal s WHERE s.event_id = e.id)
+SELECT * FROM (
+    (SELECT id, type, account, data::text::json, at, mac FROM execution_site_event
+     WHERE id > %(last)s ORDER BY id LIMIT %(batch)s)
+    UNION ALL
+    (SELECT e.id, e.type, e.account, e.data::text::json, e.at, e.mac
+     FROM unnest(%(gaps)s::bigint[]) AS gap JOIN execution_site_event e ON e.id = gap)) AS found
 ORDER BY id LIMIT %(batch)s
 """
 _MISSING = """
