@@ -68,11 +68,10 @@ class MarketLoop:
         return True
 
     def _follow(self, *, now: datetime) -> None:
-        """Read what the venues report; a venue that is away holds up nobody else."""
+        """Read a page of each venue's reports: one that is away, or busy, holds up nobody."""
         for account, connection_id in BrokerConnection.objects.enabled().values_list("name", "pk"):
             try:
-                while monitoring.follow(account, connection_id, now=now):
-                    pass
+                monitoring.follow(account, connection_id, now=now)
             except BrokerError as e:
                 logger.warning("%s could not be followed: %s", account, e)
 

@@ -1,5 +1,6 @@
 """Circuit breakers on the real database: what each reads, what it stops, and its reset."""
 
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,7 +11,8 @@ import pytest
 from brokers.contract import OrderType
 from execution_site.audit import ReasonRequired
 from execution_site.events import Event, EventType
-from orders import authority, breaker_watch, emergency
+from orders import authority, breaker_watch, emergency, monitoring
+from orders.market_loop import MarketLoop
 from orders.models import Order, SubmissionAttempt
 from portfolio.models import ClosedTrade, Position
 from risk import days
@@ -79,6 +81,17 @@ def test_a_breaker_nobody_evaluates_blocks(send, account):
     assert refusal(send("BUY", 1)) == ["breaker"]
     breaker_watch.evaluate(now=now())
     assert send("BUY", 1).status == 202
+
+
+def test_a_venue_that_never_stops_reporting_holds_up_no_breaker(account, monkeypatch):
+    breaker("venue_errors", 3, evaluated_at=None)
+    reports = itertools.repeat(1, 1000)
+    monkeypatch.setattr(monitoring, "follow", lambda *_, **__: next(reports))
+
+    MarketLoop(None, holder="here").step(now=now())
+
+    assert Breaker.objects.get().evaluated_at is not None
+    assert next(reports) == 1
 
 
 def test_drawdown_is_from_the_days_peak(send, account, quote):
