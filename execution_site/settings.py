@@ -95,7 +95,7 @@ def _database(application_name: str) -> dict[str, Any]:
             "options": (
                 "-c lock_timeout=2000 -c statement_timeout=5000"
                 " -c idle_in_transaction_session_timeout=10000 -c transaction_timeout=20000"
-                " -c plan_cache_mode=force_generic_plan"
+                " -c plan_cache_mode=force_generic_plan -c jit=off"
             ),
         },
     }
