@@ -191,7 +191,7 @@ class Hub:
 
     def _tell_watchers(self, event: Sealed) -> None:
         """Tell who waits for an order that it has ended; remember it for who comes just after."""
-        if event.type != EventType.ORDER.value or event.data["status"] not in ENDED:
+        if event.type != EventType.ORDER.value or event.data.get("status") not in ENDED:
             return
         order_id = event.data["id"]
         self._ended[order_id] = None
