@@ -3,9 +3,6 @@
 In the suite a few kills; KILLS=100 SENDERS=16 FLIPS=100 is the long form. Figures are printed.
 """
 
-import asyncio
-import itertools
-import json
 import os
 import random
 import statistics
@@ -15,10 +12,10 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 
 import psycopg
-import websockets
 
 from risk.locks import SENDERS as SENDERS_LOCK
-from tests.chaos.test_crashes import assert_consistent, body
+from tests.chaos.crowd import Pages, load
+from tests.chaos.test_crashes import assert_consistent
 
 KILLS = int(os.environ.get("KILLS", "12"))
 FLIPS = int(os.environ.get("FLIPS", "10"))
@@ -50,29 +47,6 @@ WHERE order_id = ANY(%(listed)s) AND NOT EXISTS (
 
 
 @contextmanager
-def load(site, key, strategy):
-    """Send signals from many threads while the context lasts."""
-    stop, numbers = threading.Event(), itertools.count()
-
-    def send():
-        with site.client(key) as client:
-            while not stop.is_set():
-                client.post(
-                    "/api/v1/signals", json=body(f"{strategy}-{next(numbers)}", strategy=strategy)
-                )
-
-    senders = [threading.Thread(target=send) for _ in range(SENDERS)]
-    for sender in senders:
-        sender.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for sender in senders:
-            sender.join()
-
-
-@contextmanager
 def released_after(site, key):
     """Yield a client; leave the site trading, whatever happened, for the tests that follow."""
     with site.client(key) as client:
@@ -81,34 +55,6 @@ def released_after(site, key):
         finally:
             release(client)
             mode(client, "AUTONOMOUS")
-
-
-class Pages:
-    """Twenty pages that are open: when each heard of each epoch's kill."""
-
-    def __init__(self, site, key):
-        self.address = site.url.replace("http", "ws") + "/ws/stream"
-        self.headers = {"Authorization": f"Api-Key {key}"}
-        self.heard = [{} for _ in range(PAGES)]
-        self.done = False
-        self.thread = threading.Thread(target=lambda: asyncio.run(self._follow()), daemon=True)
-
-    async def _follow(self):
-        await asyncio.gather(*(self._page(heard) for heard in self.heard))
-
-    async def _page(self, heard):
-        options = {"additional_headers": self.headers, "max_size": None, "close_timeout": 1}
-        after = ""
-        while not self.done:  # a page that is cut off resumes where it was
-            with suppress(websockets.ConnectionClosed, OSError):
-                async with websockets.connect(self.address + after, **options) as socket:
-                    async for frame in socket:
-                        told = json.loads(frame)
-                        after = f"?after={told['seq']}" if "seq" in told else after
-                        if told["type"] == "system":
-                            heard.setdefault(told["data"]["epoch"], time.monotonic())
-                        elif told["type"] == "snapshot":  # begun anew: it shows the switches
-                            heard.setdefault(epoch_in(told), time.monotonic())
 
 
 def stalled_sender(site):
@@ -126,10 +72,9 @@ def stalled_sender(site):
 
 
 def test_kills_at_random_instants_under_load(site, trade_key):
-    pages = Pages(site, trade_key)
-    pages.thread.start()
+    pages = Pages(site, trade_key, count=PAGES)
     engaged, drained, shown, listed = [], [], [], []
-    with load(site, trade_key, "kill"), released_after(site, trade_key) as client:
+    with load(site, trade_key, "kill", senders=SENDERS), released_after(site, trade_key) as client:
         for n in range(KILLS):
             time.sleep(random.uniform(0.1, 0.5))
             if n % 5 == 4:
@@ -154,10 +99,10 @@ def test_kills_at_random_instants_under_load(site, trade_key):
             }
             for nothing in (LATE, SENT_WHILE_STOPPED, UNLISTED, WRONGLY_LISTED):
                 assert site.sql(nothing, facts) == [(0,)], nothing
-            shown += [heard_after(heard, answer["epoch"], began) for heard in pages.heard]
+            shown += pages.heard_after(answer["epoch"], began)
             release(client)
 
-    pages.done = True
+    pages.close()
     sent = site.sql("SELECT count(*) FROM orders_order WHERE strategy = 'kill'")[0][0]
     print(
         f"{KILLS} kills, {SENDERS} senders, {sent} orders, {sum(listed)} in flight;"
@@ -165,13 +110,14 @@ def test_kills_at_random_instants_under_load(site, trade_key):
         f" drained within {max(drained):.0f} ms; on {PAGES} pages within {max(shown) * 1000:.0f} ms"
     )
     assert sent > KILLS
-    assert max(drained) <= 500  # 250 where the machine does nothing else
-    assert max(shown) <= 3  # 1 s likewise: the pages share a process with the senders
+    # 100 kills under 16 senders on two busy cores: drained within 227 ms, on the pages within 355
+    assert max(drained) <= 500
+    assert max(shown) <= 3
     assert_consistent(site)
 
 
 def test_a_mode_flipped_under_load_sends_nothing_in_guide(site, trade_key):
-    with load(site, trade_key, "flip"), released_after(site, trade_key) as client:
+    with load(site, trade_key, "flip", senders=SENDERS), released_after(site, trade_key) as client:
         for _ in range(FLIPS):
             mode(client, "GUIDE")
             closed = site.sql("SELECT clock_timestamp()")[0][0]
@@ -186,20 +132,6 @@ def test_a_mode_flipped_under_load_sends_nothing_in_guide(site, trade_key):
     print(f"{FLIPS} flips, {SENDERS} senders, {sent} orders")
     assert sent
     assert_consistent(site)
-
-
-def epoch_in(snapshot):
-    """Return the epoch that a snapshot shows."""
-    return snapshot.get("data", snapshot)["system"]["epoch"]
-
-
-def heard_after(heard, epoch, began):
-    """Return how long after `began` a page heard of an epoch."""
-    deadline = time.monotonic() + 5
-    while epoch not in heard:
-        assert time.monotonic() < deadline, "a page did not hear of the kill"
-        time.sleep(0.005)
-    return heard[epoch] - began
 
 
 def times(kill):
