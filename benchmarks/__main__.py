@@ -8,11 +8,13 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import gate, holding, memory, profile, push, scale, servers, steps, web
+from benchmarks import gate, greeks, holding, memory, profile, push, scale, servers, steps, web
 from benchmarks.measure import Row, machine, say, table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 ROWS: dict[str, Callable[[Path], list[Row]]] = {
+    "G1": greeks.kernel,
+    "G2": greeks.implied,
     "G3": holding.fold,
     "G5": steps.intake,
     "G6": steps.booking,
