@@ -74,7 +74,7 @@ CPU = (
     "both cores are busy with Python: judging, the JSON of events and answers, and their proofs;"
     " the floor writes three rows and computes nothing"
 )
-ONE = "as above, and every intake of an account waits for the account's row of usage"
+ONE = "as above, and two intakes of one account in one instrument are judged one after the other"
 
 
 def _run(
