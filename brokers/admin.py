@@ -9,7 +9,16 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from brokers import credentials
-from brokers.models import Broker, BrokerConnection, Instrument, PaperOrder, PaperReport, Quote
+from brokers.models import (
+    Broker,
+    BrokerConnection,
+    ContractTerms,
+    ExchangeSession,
+    Instrument,
+    PaperOrder,
+    PaperReport,
+    Quote,
+)
 from brokers.paper.rules import InvalidTerms, Terms
 from execution_site import audit
 from execution_site.console import AuditedAdmin, AuditedForm, ReadOnlyAdmin
@@ -107,6 +116,31 @@ class InstrumentAdmin(AuditedAdmin):
     list_display = ("symbol", "kind", "exchange", "currency", "tick_size", "lot_size")
     list_filter = ("kind", "exchange")
     search_fields = ("symbol", "description")
+
+
+@admin.register(ContractTerms)
+class ContractTermsAdmin(AuditedAdmin):
+    """What of an instrument's terms changes from a date on."""
+
+    list_display = ("instrument", "effective_from", "lot_size", "freeze_quantity", "expiry_date")
+    list_select_related = ("instrument",)
+    search_fields = ("instrument__symbol",)
+    autocomplete_fields = ("instrument",)
+
+
+@admin.register(ExchangeSession)
+class ExchangeSessionAdmin(AuditedAdmin):
+    """When exchanges are open. What is edited here, `load_sessions` leaves as it is."""
+
+    list_display = ("exchange", "trading_date", "opens_at", "closes_at", "note", "edited_by_hand")
+    list_filter = ("exchange", "edited_by_hand")
+    date_hierarchy = "trading_date"
+    ordering = ("-trading_date", "exchange")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save it as edited by hand."""
+        obj.edited_by_hand = True
+        super().save_model(request, obj, form, change)
 
 
 @admin.register(Quote)

@@ -1,9 +1,11 @@
 """Instruments and quotes."""
 
+from datetime import date
 from typing import Any
 
 from django.db.models import Max, Q
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -23,7 +25,7 @@ class InstrumentList(APIView):
     @extend_schema(operation_id="list_instruments", responses={200: dict})
     def get(self, request: ApiRequest) -> Response:
         """List instruments; `search` looks in symbol and description."""
-        rows = Instrument.objects.all()
+        rows = Instrument.objects.prefetch_related("dated_terms")
         search = request.query_params.get("search", "").replace("\x00", "")
         if search:
             rows = rows.filter(Q(symbol__icontains=search) | Q(description__icontains=search))
@@ -50,7 +52,11 @@ class QuoteDetail(APIView):
 
 
 def describe(instrument: Instrument) -> dict[str, Any]:
-    """Return an instrument as clients see it."""
+    """Return an instrument as clients see it, with the terms that are in force on the wall's clock.
+
+    `dated_terms` are those from a date on, past ones and ones to come.
+    """
+    terms = instrument.terms_at(timezone.now())
     return {
         "symbol": instrument.symbol,
         "kind": instrument.kind,
@@ -59,10 +65,29 @@ def describe(instrument: Instrument) -> dict[str, Any]:
         "currency": instrument.currency,
         "multiplier": decimal_text(instrument.multiplier),
         "tick_size": decimal_text(instrument.tick_size),
-        "lot_size": decimal_text(instrument.lot_size),
+        "lot_size": decimal_text(terms.lot_size),
+        "freeze_quantity": optional_text(terms.freeze_quantity),
+        "underlying": instrument.underlying or None,
+        "expiry_date": _date(terms.expiry_date),
+        "strike": optional_text(instrument.strike),
+        "right": instrument.right or None,
+        "settlement": instrument.settlement or None,
+        "dated_terms": [
+            {
+                "effective_from": row.effective_from.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "lot_size": decimal_text(row.lot_size),
+                "freeze_quantity": optional_text(row.freeze_quantity),
+                "expiry_date": _date(row.expiry_date),
+            }
+            for row in sorted(instrument.dated_terms.all(), key=lambda row: row.effective_from)
+        ],
         "pip_size": optional_text(instrument.pip_size),
         "is_tradable": instrument.is_tradable,
     }
+
+
+def _date(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
 
 
 class BarList(APIView):

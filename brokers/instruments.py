@@ -8,9 +8,23 @@ class InstrumentKind(StrEnum):
     """What is traded, which decides units and conventions."""
 
     EQUITY = "EQUITY"
-    INDEX = "INDEX"
+    FUTURE = "FUTURE"
+    OPTION = "OPTION"
     FX = "FX"
     CRYPTO = "CRYPTO"
+    PERPETUAL = "PERPETUAL"
+    INDEX = "INDEX"
+
+
+#: Kinds that end on a day of their own.
+DATED = frozenset({InstrumentKind.FUTURE, InstrumentKind.OPTION})
+
+
+class Settlement(StrEnum):
+    """What is delivered at expiry."""
+
+    CASH = "CASH"
+    PHYSICAL = "PHYSICAL"
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:

@@ -1,4 +1,4 @@
-"""The outside world as rows: connections, instruments, and the latest quote of each."""
+"""The outside world as rows: connections, and the latest quote of each instrument."""
 
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -9,13 +9,14 @@ from django.db.models import F, Q
 
 from brokers import calendars, credentials
 from brokers.bars import Bar
-from brokers.instruments import InstrumentKind
+from brokers.instrument_rows import ContractTerms, Instrument
 from brokers.paper.models import PaperHolding, PaperOrder, PaperReport
 from brokers.sessions import ExchangeSession
 
 __all__ = [
     "Bar",
     "BrokerConnection",
+    "ContractTerms",
     "ExchangeSession",
     "Instrument",
     "MarketClock",
@@ -104,40 +105,6 @@ class MarketClock(models.Model):
 
     def __str__(self) -> str:
         return f"{self.connection_id} at {self.now:%Y-%m-%d %H:%M:%S}"
-
-
-class Instrument(models.Model):
-    """Something that can be traded. `multiplier` is units of the underlying per contract.
-
-    Without an `underlying` it is its own. `freeze_quantity` is the most that the exchange takes in
-    one order, `min_notional` the least; `margin_rate` the share of notional it ties up.
-    """
-
-    symbol = models.CharField(max_length=64, unique=True)
-    kind = models.CharField(max_length=16, choices=[(k.value, k.value) for k in InstrumentKind])
-    description = models.CharField(max_length=128, blank=True)
-    exchange = models.CharField(max_length=32, blank=True)
-    currency = models.CharField(max_length=8)
-    multiplier = models.DecimalField(default=Decimal(1), **MONEY)
-    tick_size = models.DecimalField(**MONEY)
-    lot_size = models.DecimalField(**MONEY)
-    pip_size = models.DecimalField(null=True, blank=True, **MONEY)
-    is_tradable = models.BooleanField(default=True)
-    underlying = models.CharField(max_length=64, blank=True)
-    freeze_quantity = models.DecimalField(null=True, blank=True, **MONEY)
-    min_notional = models.DecimalField(null=True, blank=True, **MONEY)
-    margin_rate = models.DecimalField(default=Decimal(1), **MONEY)
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(
-                name="instrument_sizes_positive",
-                condition=Q(tick_size__gt=0, lot_size__gt=0, multiplier__gt=0),
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.symbol
 
 
 class Quote(models.Model):

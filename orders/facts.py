@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from brokers.contract import Side
+from brokers.instrument_rows import EXPIRES_AT, FREEZE_QUANTITY, LOT_SIZE, in_force
 from brokers.instruments import InstrumentKind
 from execution_site import statements
 from orders import usage
@@ -173,6 +174,7 @@ def judged(known: References, seen: Situation, asked: Asked, *, now: datetime) -
         min_notional=known.min_notional,
         margin_rate=known.margin_rate,
         is_tradable=known.is_tradable,
+        expires_at=known.expires_at,
         in_session=known.in_session,
         side=side,
         order_type=asked.order_type,
@@ -202,14 +204,15 @@ def judged(known: References, seen: Situation, asked: Asked, *, now: datetime) -
     )
 
 
-_REFERENCES = """
+_NOW = "coalesce(clock.now, %(now)s::timestamptz)"
+_REFERENCES = f"""
 SELECT c.id, coalesce(c.is_enabled, false), c.day_roll_time, c.day_roll_zone, c.environment,
        c.capital, coalesce(c.is_reconciling, false), c.clock_offset,
-       i.id, i.kind, i.currency, i.multiplier, i.tick_size, i.lot_size,
+       i.id, i.kind, i.currency, i.multiplier, i.tick_size, {LOT_SIZE},
        coalesce(i.is_tradable, false), coalesce(nullif(i.underlying, ''), i.symbol),
-       i.freeze_quantity, i.min_notional, i.margin_rate,
-       coalesce((SELECT s.closes_at > coalesce(clock.now, %(now)s) FROM brokers_exchangesession s
-                 WHERE s.exchange = i.exchange AND s.opens_at <= coalesce(clock.now, %(now)s)
+       {FREEZE_QUANTITY}, i.min_notional, i.margin_rate, {EXPIRES_AT},
+       coalesce((SELECT s.closes_at > {_NOW} FROM brokers_exchangesession s
+                 WHERE s.exchange = i.exchange AND s.opens_at <= {_NOW}
                  ORDER BY s.opens_at DESC LIMIT 1),
                 (SELECT false FROM brokers_exchangesession s
                  WHERE s.exchange = i.exchange LIMIT 1)),
@@ -219,4 +222,5 @@ FROM (SELECT 1) AS one
 LEFT JOIN brokers_brokerconnection c ON c.name = %(account)s
 LEFT JOIN brokers_marketclock clock ON clock.connection_id = c.id
 LEFT JOIN brokers_instrument i ON i.symbol = %(symbol)s
-"""
+{in_force(_NOW)}
+"""  # noqa: S608 our own names

@@ -34,6 +34,7 @@ class References:
     freeze_quantity: Decimal | None
     min_notional: Decimal | None
     margin_rate: Decimal
+    expires_at: datetime | None
     in_session: bool | None
     clock: datetime | None
     signal_id: int

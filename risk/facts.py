@@ -87,7 +87,8 @@ class Facts:
 
     `change` says what is done to an order that works already; `filled` is what it has traded, and
     the book holds. Money is in the instrument's currency. `clock_offset` is our clock less the
-    venue's, seconds. `in_session` is None where the exchange has no calendar. `crossed_price` is
+    venue's, seconds. `in_session` is None where the exchange has no calendar, `expires_at` where
+    nothing expires. `crossed_price` is
     the best price of our own working orders on the other side. `duplicate_age` is how long ago the
     same order came. `capital` is the account's money, `account_pnl` what it has made (None:
     unknown).
@@ -115,6 +116,7 @@ class Facts:
     min_notional: Decimal | None = None
     margin_rate: Decimal = Decimal(1)
     is_tradable: bool
+    expires_at: datetime | None = None
     in_session: bool | None = None
     side: Side
     order_type: OrderType = OrderType.MARKET
@@ -156,9 +158,13 @@ class Facts:
 
     @property
     def touch(self) -> Decimal | None:
-        """Return the price a market order would begin to trade at."""
-        price = self.ask if self.side is Side.BUY else self.bid
-        return price if price is not None else self.last
+        """Return the price a market order would begin to trade at: none where its side is empty.
+
+        Only where there is no book at all does the last price stand for it.
+        """
+        if self.bid is None and self.ask is None:
+            return self.last
+        return self.ask if self.side is Side.BUY else self.bid
 
     @property
     def good_for(self) -> timedelta:

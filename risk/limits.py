@@ -91,12 +91,18 @@ DEFAULT_CLOCK_OFFSET = Decimal("0.5")
 DEFAULT_SPREAD: Mapping[InstrumentKind, Decimal] = {
     InstrumentKind.FX: Decimal(50),
     InstrumentKind.CRYPTO: Decimal(200),
+    InstrumentKind.PERPETUAL: Decimal(200),
     InstrumentKind.EQUITY: Decimal(300),
+    InstrumentKind.FUTURE: Decimal(300),
     InstrumentKind.INDEX: Decimal(300),
+    InstrumentKind.OPTION: Decimal(2_000),
 }
 DEFAULT_COLLAR: Mapping[InstrumentKind, Decimal] = {
     InstrumentKind.FX: Decimal(200),
     InstrumentKind.CRYPTO: Decimal(500),
+    InstrumentKind.PERPETUAL: Decimal(500),
     InstrumentKind.EQUITY: Decimal(500),
+    InstrumentKind.FUTURE: Decimal(500),
     InstrumentKind.INDEX: Decimal(500),
+    InstrumentKind.OPTION: Decimal(2_000),
 }

@@ -105,6 +105,7 @@ class Desk:
         self.lines: list[PaperReport] = []
         self.now: datetime = opened.clock or now
         self._holdings = opened.holdings
+        self._cut_offs, self._closes = opened.cut_offs, opened.closes
         self._books = {s: self._left(s, market) for s, market in self.markets.items()}
         self._told: list[tuple[PaperOrder, dict[str, Any]]] = []
         self._worked: dict[int, PaperOrder] = {}
@@ -132,15 +133,16 @@ class Desk:
         )
         if self.terms.latency:
             order.active_at = self.now + self.terms.latency
-        tradable = None if market is None else market.instrument.is_tradable
+        cut_off = self._cut_offs.get(request.symbol)
+        expired = cut_off is not None and self.now >= cut_off
+        tradable = None if market is None else market.instrument.is_tradable and not expired
         reason = refusal(request, is_tradable=tradable) or self._cannot_rest(order)
         if refuse:
             reason = "refused on request"
         if reason:
             self.end(order, VenueStatus.REJECTED, reason)
             return order
-        if request.time_in_force is TimeInForce.DAY:
-            order.expires_at = self._day_end()
+        order.expires_at = self._ends_at(request)
         self._tell(order, VenueStatus.ACCEPTED)
         self.work(order)
         return order
@@ -292,10 +294,18 @@ class Desk:
         remaining: Decimal = order.quantity - order.filled_quantity
         return min(remaining, self._reducible(order)) if order.reduce_only else remaining
 
-    def _day_end(self) -> datetime:
-        """Return when the account's trading day ends."""
-        roll, zone = self.connection.day_roll_time, self.connection.day_roll_zone
-        return calendars.day_end(self.connection.trading_date(self.now), roll=roll, zone=zone)
+    def _ends_at(self, request: OrderRequest) -> datetime | None:
+        """Return when an order ends if it is not filled; nothing works beyond its cut-off.
+
+        DAY ends with the session of the exchange, or the account's trading day if that is earlier.
+        """
+        ends = [request.expires_at, self._cut_offs.get(request.symbol)]
+        if request.time_in_force is TimeInForce.DAY:
+            roll, zone = self.connection.day_roll_time, self.connection.day_roll_zone
+            day = self.connection.trading_date(self.now)
+            ends += [calendars.day_end(day, roll=roll, zone=zone)]
+            ends += [self._closes.get(request.symbol)]
+        return min((end for end in ends if end is not None), default=None)
 
 
 def _market(instrument: Instrument) -> Market:

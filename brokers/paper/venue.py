@@ -184,7 +184,11 @@ def match_account(account: str, order_ids: Collection[int], *, now: datetime) ->
         desk = Desk(account, {order.symbol for order in orders}, now=now)
         for order in orders:
             if _is_over(order, desk.now):
-                desk.end(order, VenueStatus.EXPIRED, _OVER[order.time_in_force])
+                desk.end(
+                    order,
+                    VenueStatus.EXPIRED,
+                    _OVER.get(order.time_in_force, "the contract has expired"),
+                )
             else:
                 desk.work(order)
         desk.write()

@@ -39,7 +39,16 @@ def notional(f: Facts) -> Decimal | None:
 
 
 def symbol_tradable(f: Facts) -> Check:
-    """The instrument itself can be traded (an index cannot)."""
+    """The instrument itself can be traded (an index cannot), and has not expired."""
+    if f.expires_at is not None and f.now >= f.expires_at:
+        return check(
+            "symbol_tradable",
+            False,
+            f"{f.symbol} has expired",
+            value=f.now.isoformat(),
+            limit=f.expires_at.isoformat(),
+            code="expired",
+        )
     return check("symbol_tradable", f.is_tradable, f"{f.symbol} tradable: {f.is_tradable}")
 
 

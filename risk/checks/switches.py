@@ -124,7 +124,7 @@ def market_data_present(f: Facts) -> Check:
     """There is a price to judge the order by."""
     if f.touch is None:
         side = "ask" if f.side is Side.BUY else "bid"
-        detail = f"no {side}, and no last price, for {f.symbol}"
+        detail = f"no {side} for {f.symbol}"
         return unknown("market_data_present", detail, code="ltp_missing")
     return check("market_data_present", True, "a price is known", value=f.touch)
 

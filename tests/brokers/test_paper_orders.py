@@ -16,6 +16,7 @@ from brokers.contract import (
     TimeInForce,
     VenueStatus,
 )
+from brokers.models import ExchangeSession, Instrument
 from brokers.paper.models import PaperHolding, PaperOrder
 from brokers.paper.venue import match
 
@@ -283,3 +284,24 @@ def test_unusable_settings_are_named(send, settings_of, settings, text):
 
     with pytest.raises(BrokerUnavailable, match=text):
         send(BUY, 10)
+
+
+def test_a_day_order_ends_with_the_session_and_nothing_outlives_its_cut_off(send, account):
+    share = Instrument.objects.get(symbol="AAPL")
+    share.exchange, share.expiry_date = "XTST", datetime.now(UTC).date() + timedelta(days=2)
+    share.save()
+    closes = datetime.now(UTC) + timedelta(minutes=5)
+    for days in (0, 2):
+        ExchangeSession.objects.create(
+            exchange="XTST",
+            trading_date=datetime.now(UTC).date() + timedelta(days=days),
+            opens_at=closes + timedelta(days=days, hours=-6),
+            closes_at=closes + timedelta(days=days),
+        )
+
+    send("BUY", 10, limit=90, time_in_force=TimeInForce.DAY)
+    send("BUY", 10, limit=90, time_in_force=TimeInForce.GTC)
+
+    day, gtc = PaperOrder.objects.order_by("pk")
+    assert day.expires_at <= closes
+    assert gtc.expires_at == closes + timedelta(days=2)

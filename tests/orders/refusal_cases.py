@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from brokers.models import BrokerConnection, ExchangeSession, Instrument
+from brokers.models import BrokerConnection, ContractTerms, ExchangeSession, Instrument
 from portfolio.models import ClosedTrade, Position
 from risk import control
 from risk.facts import KillLevel, SystemMode
@@ -34,7 +34,20 @@ def kill():
 def session():
     at = datetime.now(UTC) + timedelta(hours=1)
     instrument(exchange="NSE")
-    ExchangeSession.objects.create(exchange="NSE", opens_at=at, closes_at=at + timedelta(hours=6))
+    ExchangeSession.objects.create(
+        exchange="NSE", trading_date=at.date(), opens_at=at, closes_at=at + timedelta(hours=6)
+    )
+
+
+def expired():
+    instrument(expiry_date=datetime.now(UTC).date() - timedelta(days=1))
+
+
+def terms(**values):
+    """Give the share other terms since an hour ago."""
+    share = Instrument.objects.get(symbol="AAPL")
+    since = datetime.now(UTC) - timedelta(hours=1)
+    ContractTerms.objects.create(instrument=share, effective_from=since, **values)
 
 
 def lost(amount):
@@ -80,6 +93,7 @@ REFUSALS = [
     ("clock_offset", lambda: connection(clock_offset=1), {}),
     ("market_open", session, {}),
     ("symbol_tradable", lambda: instrument(is_tradable=False), {}),
+    ("expired", expired, {}),
     ("symbol_allowed", lambda: SymbolRule.objects.create(symbol="AAPL", rule="DENY"), {}),
     (NEVER_QUOTED, lambda: None, {"symbol": "EURUSD", "quantity": "1000"}),
     ("quote_stale", lambda: limit("quote_age_seconds", 0), {}),
@@ -87,6 +101,8 @@ REFUSALS = [
     ("liquidity", lambda: limit("liquidity", "0.1"), {}),
     ("price_collar", lambda: None, {"order_type": "LIMIT", "limit_price": "105.01"}),
     ("quantity_not_in_lots", lambda: None, {"quantity": "1.5"}),
+    ("quantity_not_in_lots", lambda: terms(lot_size=75), {"quantity": "100"}),
+    ("freeze_quantity", lambda: terms(lot_size=1, freeze_quantity=9), {}),
     ("price_off_tick", lambda: None, {"order_type": "LIMIT", "limit_price": "100.001"}),
     ("freeze_quantity", lambda: instrument(freeze_quantity=9), {}),
     ("min_notional", lambda: instrument(min_notional=5000), {}),

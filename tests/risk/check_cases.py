@@ -110,6 +110,12 @@ SWITCHES = [
     ("no price", {"bid": None, "ask": None}, {"ltp_missing", "price_collar"}),
     ("nothing to sell to", {"side": Side.SELL, "bid": None}, {"ltp_missing", "price_collar"}),
     (
+        "a last price is no bid",
+        {"side": Side.SELL, "bid": None, "last": Decimal(1)},
+        {"ltp_missing", "price_collar"},
+    ),
+    ("a last price where there is no book", {"bid": None, "ask": None, "last": Decimal(1)}, set()),
+    (
         "no quote at all",
         {"bid": None, "ask": None, "quoted_at": None},
         {"ltp_missing", "quote_stale", "price_collar"},
@@ -127,6 +133,8 @@ SWITCHES = [
 ]
 ORDER = [
     ("an index is not traded", {"is_tradable": False}, {"symbol_tradable"}),
+    ("a moment before its cut-off", {"expires_at": ago(-0.000001)}, set()),
+    ("at its cut-off", {"expires_at": ago(0)}, {"expired"}),
     ("denied", {"denied": ("EURUSD",)}, {"symbol_allowed"}),
     ("another symbol denied", {"denied": ("GBPUSD",)}, set()),
     ("on every allow list", {"allowed": (("EURUSD",), ("EURUSD", "GBPUSD"))}, set()),

@@ -1,0 +1,39 @@
+"""`manage.py load_instruments`: the instrument master from a CSV file."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from brokers import master
+
+
+class Command(BaseCommand):
+    """All of the file or nothing. Running it again changes nothing."""
+
+    help = (
+        "Load instruments, and with effective_from their terms from a date on; says what changes."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the file, and whether only to look."""
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--preview", action="store_true", help="only say what would change")
+
+    def handle(self, *_: Any, file: Path, preview: bool, **__: Any) -> None:
+        """Say what changes, and change it."""
+        try:
+            lines = master.read(file)
+            changes = master.plan(lines)
+        except OSError as e:
+            raise CommandError(f"{file}: {e.strerror}") from e
+        except master.CannotLoad as e:
+            raise CommandError(f"{file}: nothing was loaded\n{e}") from e
+        for change in changes:
+            self.stdout.write(str(change))
+        if not preview:
+            now = timezone.now()
+            master.apply(changes, actor="console", reason=f"load_instruments {file.name}", now=now)
+        said = "would change" if preview else "changed"
+        self.stdout.write(f"{len(lines)} lines; {len(changes)} rows {said}")

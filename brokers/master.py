@@ -1,0 +1,271 @@
+"""The instrument master from a file: what each line says, and what it would change.
+
+A line describes one instrument, or with `effective_from` its terms from that day on. What a
+derivative's symbol says (underlying, expiry, strike, right) need not be repeated; where it is, the
+two must agree. Nothing is loaded while any line is wrong.
+"""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from brokers import exchanges, symbols
+from brokers.instrument_rows import ContractTerms, Instrument
+from brokers.instruments import DATED, InstrumentKind, Settlement, decimal_text
+from execution_site import audit
+
+REQUIRED = ("symbol", "lot_size")
+OF_A_NEW_ONE = ("kind", "currency", "tick_size")
+DECIMALS = (
+    "multiplier",
+    "tick_size",
+    "lot_size",
+    "pip_size",
+    "freeze_quantity",
+    "min_notional",
+    "margin_rate",
+    "strike",
+)
+TEXTS = ("description", "exchange", "currency", "underlying")
+TERMS = ("lot_size", "freeze_quantity", "expiry_date", "cut_off_at")
+COLUMNS = frozenset(
+    {
+        "symbol",
+        "kind",
+        "right",
+        "settlement",
+        "expiry_date",
+        "cut_off_at",
+        "effective_from",
+        "is_tradable",
+        *DECIMALS,
+        *TEXTS,
+    }
+)
+
+
+class CannotLoad(Exception):
+    """What is wrong with the file: one text for each line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one line says; `effective_from` None describes the instrument itself."""
+
+    number: int
+    symbol: str
+    values: Mapping[str, Any]
+    effective_from: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a line changes: the row it writes, and each value's text before and after."""
+
+    row: Instrument | ContractTerms
+    symbol: str
+    since: datetime | None
+    before: dict[str, str]
+    after: dict[str, str]
+
+    def __str__(self) -> str:
+        name = self.symbol + ("" if self.since is None else f" from {self.since:%Y-%m-%d %H:%M %Z}")
+        if not self.before:
+            return f"new      {name}: " + ", ".join(f"{k} {v}" for k, v in self.after.items())
+        changed = (f"{k} {self.before[k]} -> {v}" for k, v in self.after.items())
+        return f"changed  {name}: " + ", ".join(changed)
+
+
+def read(path: Path) -> list[Line]:
+    """Return what a file says.
+
+    :raises CannotLoad: naming each line that is wrong, and its column
+    """
+    problems: list[str] = []
+    lines: list[Line] = []
+    with path.open(newline="") as file:
+        rows = csv.DictReader(file)
+        unknown = sorted(set(rows.fieldnames or ()) - COLUMNS)
+        missing = [name for name in REQUIRED if name not in (rows.fieldnames or ())]
+        if unknown or missing:
+            raise CannotLoad(
+                [f"line 1: no such column: {name}" for name in unknown]
+                + [f"line 1: the column {name} is missing" for name in missing]
+            )
+        for row in rows:
+            try:
+                lines.append(_line(rows.line_num, row))
+            except ValueError as e:
+                problems.append(f"line {rows.line_num}: {e}")
+    if problems:
+        raise CannotLoad(problems)
+    return lines
+
+
+def plan(lines: list[Line]) -> list[Change]:
+    """Return what the lines change, in their order; nothing is written.
+
+    :raises CannotLoad: naming each line that does not fit what is there
+    """
+    named = {line.symbol for line in lines}
+    known = {row.symbol: row for row in Instrument.objects.filter(symbol__in=named)}
+    held = ContractTerms.objects.filter(instrument__symbol__in=named)
+    terms = {(row.instrument.symbol, row.effective_from): row for row in held.select_related()}
+    changes, problems = [], []
+    for line in lines:
+        row: Instrument | ContractTerms
+        try:
+            if line.effective_from is None:
+                row = known.setdefault(line.symbol, Instrument(symbol=line.symbol))
+                wanted = _complete(line, is_new=row.pk is None)
+            else:
+                if line.symbol not in known:
+                    raise ValueError(f"symbol: {line.symbol} is not known, nor described above")  # noqa: TRY301
+                instrument = known[line.symbol]
+                since = exchanges.midnight(line.effective_from, instrument.exchange)
+                made = ContractTerms(instrument=instrument, effective_from=since)
+                row = terms.setdefault((line.symbol, since), made)
+                wanted = _terms(line, instrument)
+            change = _change(row, line, wanted)
+            row.clean_fields(exclude={"instrument"})
+        except (ValueError, ValidationError) as e:
+            problems.append(f"line {line.number}: {_said(e)}")
+            continue
+        if change.after:
+            changes.append(change)
+    if problems:
+        raise CannotLoad(problems)
+    return changes
+
+
+def apply(changes: list[Change], *, actor: str, reason: str, now: datetime) -> None:
+    """Write the changes, each with its audit row, all or none."""
+    with transaction.atomic(durable=True):
+        for change in changes:
+            if isinstance(change.row, ContractTerms):
+                change.row.instrument_id = change.row.instrument.pk
+            change.row.save()
+            audit.record(
+                "instrument" if change.since is None else "contract_terms",
+                actor=actor,
+                reason=reason,
+                at=now,
+                before=change.before or None,
+                after=change.after,
+                object_id=change.symbol,
+            )
+
+
+def _line(number: int, row: dict[str, Any]) -> Line:
+    if None in row or None in row.values():
+        raise ValueError("not as many values as columns")
+    values = {name: text.strip() for name, text in row.items() if text.strip()}
+    if absent := [name for name in REQUIRED if name not in values]:
+        raise ValueError(f"{absent[0]}: missing")
+    read_one: dict[str, Any] = {
+        **dict.fromkeys(DECIMALS, _decimal),
+        "kind": InstrumentKind,
+        "right": symbols.Right,
+        "settlement": Settlement,
+        "expiry_date": date.fromisoformat,
+        "effective_from": date.fromisoformat,
+        "is_tradable": _flag,
+        "cut_off_at": _moment,
+    }
+    made: dict[str, Any] = {}
+    for name, text in values.items():
+        try:
+            made[name] = read_one.get(name, str)(text)
+        except (ValueError, KeyError, InvalidOperation) as e:
+            raise ValueError(f"{name}: {text!r} is not readable") from e
+    return Line(number, made.pop("symbol"), made, made.pop("effective_from", None))
+
+
+def _complete(line: Line, *, is_new: bool) -> dict[str, Any]:
+    """Return a line's values with what the symbol says of them.
+
+    :raises ValueError: they disagree, or something is missing
+    """
+    said = symbols.parse(line.symbol)
+    values = dict(line.values)
+    kind = values.get("kind")
+    derived: dict[str, Any] = {}
+    if said.expiry is not None and kind in {None, *DATED}:
+        derived = {
+            "kind": InstrumentKind.FUTURE if said.right is None else InstrumentKind.OPTION,
+            "underlying": said.underlying,
+            "expiry_date": said.expiry,
+        }
+        if said.right is not None:
+            derived |= {"strike": said.strike, "right": said.right}
+    for name, value in derived.items():
+        if values.setdefault(name, value) != value:
+            raise ValueError(f"{name}: {values[name]} is not the {value} that the symbol says")
+    if is_new and (absent := [name for name in OF_A_NEW_ONE if name not in values]):
+        raise ValueError(f"{absent[0]}: a new instrument needs it")
+    if values.get("kind") in DATED:
+        needs = ["underlying", "expiry_date"]
+        needs += ["strike", "right"] if values["kind"] is InstrumentKind.OPTION else []
+        if absent := [name for name in needs if name not in values]:
+            raise ValueError(f"{absent[0]}: a {values['kind']} needs it")
+    return values
+
+
+def _terms(line: Line, instrument: Instrument) -> dict[str, Any]:
+    """Return the terms of a dated line; what it leaves out stays as the instrument has it."""
+    if others := sorted(set(line.values) - set(TERMS)):
+        raise ValueError(f"{others[0]}: is not dated; leave it out beside effective_from")
+    return {name: line.values.get(name, getattr(instrument, name)) for name in TERMS}
+
+
+def _change(row: Instrument | ContractTerms, line: Line, wanted: Mapping[str, Any]) -> Change:
+    """Put the wanted values into the row and return what that changes."""
+    is_new, before, after = row.pk is None and row._state.adding, {}, {}
+    for name, value in wanted.items():
+        was = _text(getattr(row, name))
+        if is_new or was != _text(value):
+            before[name], after[name] = was, _text(value)
+        setattr(row, name, value)
+    since = row.effective_from if isinstance(row, ContractTerms) else None
+    return Change(row, line.symbol, since, {} if is_new else before, after)
+
+
+def _said(error: ValueError | ValidationError) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{n}: {' '.join(m)}" for n, m in error.message_dict.items())
+    return str(error)
+
+
+def _decimal(text: str) -> Decimal:
+    value = Decimal(text)
+    if not value.is_finite():
+        raise ValueError(text)
+    return value
+
+
+def _flag(text: str) -> bool:
+    return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(text)
+    return moment
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return decimal_text(value) if isinstance(value, Decimal) else str(value)
