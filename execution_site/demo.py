@@ -11,6 +11,7 @@ from django.db import transaction
 
 from brokers.feeds.synthetic import INSTRUMENTS
 from brokers.models import Broker, BrokerConnection, Environment, Instrument
+from execution_site import demo_chain
 from orders.clients import ApiClient, Scope, issue_key
 from risk import control
 from risk.breakers import BreakerKind
@@ -51,6 +52,9 @@ def seed(*, now: datetime) -> bool:
         )
         for spec in INSTRUMENTS:
             Instrument.objects.get_or_create(symbol=spec["symbol"], defaults=spec)
+        if not demo_chain.contracts(now):
+            for spec in demo_chain.specs(now.date()):
+                Instrument.objects.get_or_create(symbol=spec["symbol"], defaults=spec)
         for metric, value in LIMITS.items():
             RiskLimit.objects.get_or_create(
                 connection=connection,

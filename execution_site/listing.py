@@ -74,8 +74,8 @@ def parameters(request: Request, known: set[str]) -> dict[str, str]:
     return {name: str(value) for name, value in request.query_params.items() if value}
 
 
-def parse_day(text: str | None) -> date | None:
-    """Return a date, or None for none.
+def parse_day(text: str | None, *, name: str = "day") -> date | None:
+    """Return the date that a parameter gives, or None for none.
 
     :raises Problem: it is no date
     """
@@ -83,7 +83,7 @@ def parse_day(text: str | None) -> date | None:
         return None if text is None else date.fromisoformat(text)
     except ValueError as e:
         detail = "a date is expected, as 2026-11-20"
-        raise Problem(400, "invalid", f"day: {detail}", [_error("day", "invalid", detail)]) from e
+        raise Problem(400, "invalid", f"{name}: {detail}", [_error(name, "invalid", detail)]) from e
 
 
 def _refuse_unknown(request: Request, known: Container[str]) -> None:

@@ -27,6 +27,8 @@ api = [
     path("positions/<int:pk>", portfolio.PositionDetail.as_view()),
     path("pnl", portfolio.Pnl.as_view()),
     path("pnl/history", portfolio.PnlHistory.as_view()),
+    path("greeks", portfolio.Greeks.as_view()),
+    path("option-chain/<str:underlying>", portfolio.OptionChain.as_view()),
     path("limits", limits.LimitList.as_view()),
     path("proposals", limits.ProposalList.as_view()),
     path("proposals/<int:pk>/approve", limits.ProposalApprove.as_view()),

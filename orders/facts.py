@@ -12,9 +12,9 @@ from orders import usage
 from orders.situation import Asked, References, Situation, UnknownNames
 from risk import locks
 from risk.checks.verdict import seconds
-from risk.facts import Facts, Held, Limit, SystemMode
+from risk.facts import Facts, Held, Limit, SystemMode, UnitGreeks
 from risk.kills import strictest
-from risk.limits import Metric
+from risk.limits import GREEK_OF, Metric
 
 DECIMALS = ("net", "own", "buys", "sells", "own_buys", "own_sells", "closing_buys", "closing_sells")
 
@@ -51,6 +51,7 @@ def read(
 ) -> Situation:
     """Read, after the locks, all that can change; `day` is the account's trading day."""
     valued = [spans for metric, spans in shared if metric in usage.OF_THE_BOOK]
+    greeks = any(metric in GREEK_OF for metric, _ in shared)
     params = _scope(known, asked, now=now) | {
         "wall": now,
         "replayed": known.clock is not None,
@@ -65,7 +66,7 @@ def read(
         "limit_price": asked.limit_price,
         "stop_price": asked.stop_price,
     }
-    sql = usage.statement(book=bool(valued), spans=any(valued))
+    sql = usage.statement(book=bool(valued), greeks=greeks, spans=any(valued))
     return _situation(statements.one(sql, params))
 
 
@@ -84,6 +85,7 @@ def _situation(row: tuple[Any, ...]) -> Situation:
     (mode, live, installation, kill, breakers), row = row[:5], row[5:]
     (bid, ask, bid_size, ask_size, last, quoted_at), row = row[:6], row[6:]
     (limits, allowed, denied), row = row[:3], row[3:]
+    greeks, row = row[0], row[1:]
     held = dict(zip(DECIMALS, row[:8], strict=True))
     best_buy, best_sell, same_at, account_pnl = row[8:]
     level, scope = strictest(kill)
@@ -107,6 +109,7 @@ def _situation(row: tuple[Any, ...]) -> Situation:
         tuple(map(_limit, limits or ())),
         tuple(tuple(names) for names in (allowed or ())),
         tuple(denied or ()),
+        greeks,
         Held(net=held["net"], buys=held["buys"], sells=held["sells"]),
         Held(net=held["own"], buys=held["own_buys"], sells=held["own_sells"]),
         held["closing_buys"],
@@ -119,7 +122,7 @@ def _situation(row: tuple[Any, ...]) -> Situation:
 
 
 def _limit(row: list[Any]) -> Limit:
-    limit_id, version, metric, value, scope, by_strategy, used, at = row
+    limit_id, version, metric, value, scope, by_strategy, used, low, at = row
     return Limit(
         id=limit_id,
         version=version,
@@ -128,6 +131,7 @@ def _limit(row: list[Any]) -> Limit:
         scope=scope or "everything",
         by_strategy=by_strategy,
         used=None if used is None else Decimal(used),
+        low=None if low is None else Decimal(low),
         at=None if at is None else datetime.fromisoformat(at),
     )
 
@@ -197,11 +201,21 @@ def judged(known: References, seen: Situation, asked: Asked, *, now: datetime) -
         limits=seen.limits,
         account=seen.account,
         strategy=seen.strategy,
+        greeks=_unit_greeks(known, seen),
         crossed_price=seen.best_sell if side is Side.BUY else seen.best_buy,
         duplicate_age=None if seen.same_at is None else seconds(now, seen.same_at),
         capital=known.capital,
         account_pnl=seen.account_pnl,
     )
+
+
+def _unit_greeks(known: References, seen: Situation) -> UnitGreeks | None:
+    """Return what one unit of the instrument reacts to; an option's are as last valued."""
+    if known.kind != InstrumentKind.OPTION:
+        return UnitGreeks(delta=known.multiplier)
+    if seen.greeks is None or None in seen.greeks:
+        return None
+    return UnitGreeks(**dict(zip(GREEK_OF.values(), seen.greeks, strict=True)))
 
 
 _NOW = "coalesce(clock.now, %(now)s::timestamptz)"

@@ -5,7 +5,7 @@ the two against each other.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -14,12 +14,13 @@ from typing import Any
 from django.db.models import Sum
 
 from brokers import clocks
-from brokers.instruments import decimal_text, optional_text
-from brokers.models import BrokerConnection, Quote
+from brokers.instruments import InstrumentKind, decimal_text, optional_text
+from brokers.models import BrokerConnection, Instrument, Quote
 from orders.models import Order
 from orders.payloads import time_text
-from portfolio.models import Position
-from risk.limits import MEANINGS, Metric
+from portfolio.aggregation import GREEKS
+from portfolio.models import OptionGreeks, Position
+from risk.limits import GREEK_OF, MEANINGS, Metric
 from risk.models import DayResult, RiskLimit, RiskUsage
 
 ZERO = Decimal(0)
@@ -35,6 +36,7 @@ class Line:
     margin_rate: Decimal
     multiplier: Decimal
     price: Decimal | None
+    greeks: Mapping[str, Decimal] | None
     net: Decimal = ZERO
     buys: Decimal = ZERO
     sells: Decimal = ZERO
@@ -51,6 +53,16 @@ class Line:
         if self.price is None:
             return None if self.worst else ZERO
         return self.worst * self.price * self.multiplier
+
+    def span(self, greek: str) -> tuple[Decimal, Decimal] | None:
+        """Return the lowest and highest of a Greek that can come of what works; None: unknown."""
+        if not self.worst:
+            return ZERO, ZERO
+        if self.greeks is None:
+            return None
+        unit = self.greeks[greek]
+        ends = (self.net - self.sells) * unit, (self.net + self.buys) * unit
+        return min(ends), max(ends)
 
 
 @dataclass(slots=True)
@@ -71,12 +83,13 @@ def load(accounts: Iterable[str]) -> Book:
     book.connections = {c.name: c for c in BrokerConnection.objects.filter(name__in=names)}
     book.replayed = frozenset(clocks.replayed())
     marks = {q.instrument_id: q.mark for q in Quote.objects.all()}
+    options = {row.instrument_id: row for row in OptionGreeks.objects.filter(problem="")}
     held = Position.objects.filter(connection__name__in=names).exclude(quantity=0)
     for position in held.select_related("connection", "instrument"):
-        _line(book, position, marks).net += position.quantity
+        _line(book, position, marks, options).net += position.quantity
     working = Order.objects.open().filter(connection__name__in=names)
     for order in working.select_related("connection", "instrument"):
-        line = _line(book, order, marks)
+        line = _line(book, order, marks, options)
         remaining = (order.reserved_quantity or order.quantity) - order.traded_quantity
         line.orders += 1
         if order.side == "BUY":
@@ -107,6 +120,8 @@ def use(limit: RiskLimit, book: Book) -> Decimal | None:
     match metric:
         case Metric.MAX_GROSS_EXPOSURE:
             return _largest(_by_currency(limit, book))
+        case metric if metric in GREEK_OF:
+            return _largest(_greeks(limit, book, GREEK_OF[metric]))
         case Metric.MAX_OPEN_ORDERS:
             return Decimal(sum(line.orders for _, line in _lines(limit, book)))
         case Metric.MAX_POSITION:
@@ -162,7 +177,12 @@ def effective(accounts: Iterable[str], *, now: datetime) -> list[RiskLimit]:
     ]
 
 
-def _line(book: Book, row: Any, marks: dict[int, Decimal | None]) -> Line:
+def _line(
+    book: Book,
+    row: Any,
+    marks: dict[int, Decimal | None],
+    options: dict[int, OptionGreeks],
+) -> Line:
     instrument = row.instrument
     key = (row.connection.name, row.strategy, instrument.symbol)
     if key not in book.lines:
@@ -173,6 +193,7 @@ def _line(book: Book, row: Any, marks: dict[int, Decimal | None]) -> Line:
             margin_rate=instrument.margin_rate,
             multiplier=instrument.multiplier,
             price=marks.get(instrument.pk),
+            greeks=_unit_greeks(instrument, options.get(instrument.pk)),
         )
     return book.lines[key]
 
@@ -205,6 +226,7 @@ def _netted(limit: RiskLimit, book: Book) -> dict[tuple[str, str], Line]:
                 line.margin_rate,
                 line.multiplier,
                 line.price,
+                line.greeks,
             ),
         )
         total.net += line.net
@@ -222,6 +244,27 @@ def _by_currency(limit: RiskLimit, book: Book) -> Iterator[Decimal | None]:
     for exposures in sums.values():
         known = [e for e in exposures if e is not None]
         yield sum(known, ZERO) if len(known) == len(exposures) else None
+
+
+def _unit_greeks(
+    instrument: Instrument, option: OptionGreeks | None
+) -> Mapping[str, Decimal] | None:
+    if instrument.kind != InstrumentKind.OPTION:
+        return dict.fromkeys(GREEKS, ZERO) | {"delta": instrument.multiplier}
+    if option is None:
+        return None
+    return {name: Decimal(repr(getattr(option, name))) for name in GREEKS}
+
+
+def _greeks(limit: RiskLimit, book: Book, greek: str) -> Iterator[Decimal | None]:
+    """Yield the largest absolute value of each currency's book."""
+    sums: defaultdict[str, list[tuple[Decimal, Decimal] | None]] = defaultdict(list)
+    for line in _netted(limit, book).values():
+        sums[line.currency].append(line.span(greek))
+    for spans in sums.values():
+        known = [span for span in spans if span is not None]
+        low, high = (sum((span[n] for span in known), ZERO) for n in (0, 1))
+        yield max(abs(low), abs(high)) if len(known) == len(spans) else None
 
 
 def _shares(limit: RiskLimit, book: Book) -> Iterator[Decimal | None]:

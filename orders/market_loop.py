@@ -1,4 +1,4 @@
-"""The market loop: quotes -> paper matching -> the venues' reports -> marks -> latest values."""
+"""The market loop: quotes -> Greeks -> paper matching -> the venues' reports -> latest values."""
 
 import json
 import logging
@@ -20,6 +20,7 @@ from execution_site.models import ProcessStatus
 from orders import breaker_watch, monitoring
 from orders.history_keeper import HistoryKeeper
 from orders.payloads import time_text
+from portfolio.greeks_keeper import GreeksKeeper
 from portfolio.holding import unrealized_pnl
 from portfolio.models import Position
 
@@ -46,6 +47,7 @@ class MarketLoop:
         self.holder = holder
         self._processes_at = 0.0
         self._history = HistoryKeeper()
+        self._greeks = GreeksKeeper()
 
     def step(self, *, now: datetime) -> bool:
         """Do one round; tell whether this copy holds the lease."""
@@ -57,9 +59,13 @@ class MarketLoop:
             with transaction.atomic(durable=True):
                 leases.fence(LEASE, epoch)
                 quotes.store(updates, now=now)
-        match([update.symbol for update in updates], now=now)  # without quotes too: orders expire
+        symbols = [update.symbol for update in updates]
+        self._greeks.see(symbols)
+        if shows_greeks := self._greeks.is_due:
+            self._greeks.keep(now=now)
+        match(symbols, now=now)  # without quotes too: orders expire
         self._follow(now=now)
-        self._publish([update.symbol for update in updates], now=now)
+        self._publish(symbols, greeks=shows_greeks, now=now)
         self._history.see(updates)
         if self._history.is_due:
             live = BrokerConnection.objects.enabled().filter(marketclock=None)
@@ -75,14 +81,19 @@ class MarketLoop:
             except BrokerError as e:
                 logger.warning("%s could not be followed: %s", account, e)
 
-    def _publish(self, symbols: Sequence[str], *, now: datetime) -> None:
-        """Push the latest quotes, marks and process states; nothing here is kept."""
+    def _publish(self, symbols: Sequence[str], *, greeks: bool, now: datetime) -> None:
+        """Push the latest quotes, marks, Greeks and process states; nothing here is kept."""
         if symbols:
             publish_latest(symbols)
         frames = []
         if time.monotonic() - self._processes_at >= PROCESS_SECONDS:
             self._processes_at = time.monotonic()
             frames += [_process(row, now=now) for row in ProcessStatus.objects.all()]
+        if greeks:
+            frames += [
+                _frame("greeks", row, as_of=now, account=row["account"])
+                for row in self._greeks.shown(now=now)
+            ]
         if frames:
             bus.publish(bus.LATEST, json.dumps(frames))
 
@@ -99,8 +110,14 @@ def run(feed: Feed | None, *, holder: str) -> None:
 def publish_latest(symbols: Sequence[str]) -> None:
     """Push the latest quotes and marks of these symbols; nothing of it is kept."""
     moved = Quote.objects.filter(instrument__symbol__in=symbols).select_related("instrument")
-    shown = [(quotes.quote_json(q, q.instrument.symbol), q.as_of) for q in moved]
-    frames = [_frame("quote", data, as_of=as_of) for data, as_of in shown]
+    frames = [
+        _frame(
+            "quote",
+            quotes.quote_json(q, q.instrument.symbol) | {"kind": q.instrument.kind},
+            as_of=q.as_of,
+        )
+        for q in moved
+    ]
     bus.publish(bus.LATEST, json.dumps(frames + _marks(symbols)))
 
 

@@ -19,7 +19,9 @@ from orders import quality, reading
 from orders.lifecycle import TERMINAL, OrderStatus
 from orders.models import Fill, Order, Signal, SubmissionAttempt
 from orders.payloads import fill_json, order_json, signal_json, time_text
+from portfolio import greeks
 from portfolio import selectors as holdings
+from portfolio.greeks_keeper import by_underlying
 from risk import control
 from risk.kills import KillSwitch, visible
 from risk.models import Breaker
@@ -165,7 +167,10 @@ def snapshot(accounts: Sequence[str]) -> dict[str, Any]:
         "signals": [describe_signal(s) for s in signals(accounts).order_by("-pk")[: SHOWN // 2]],
         "positions": [holdings.describe(p) for p in held if p.folded_at is not None],
         "pnl": holdings.pnl(held),
-        "quotes": [quote_json(q, q.instrument.symbol) for q in quotes],
+        "greeks": by_underlying(greeks.of_positions(greeks.held(accounts), now=timezone.now())),
+        "quotes": [
+            quote_json(q, q.instrument.symbol) | {"kind": q.instrument.kind} for q in quotes
+        ],
     }
 
 

@@ -65,6 +65,7 @@ class Situation:
     limits: tuple[Limit, ...]
     allowed: tuple[tuple[str, ...], ...]
     denied: tuple[str, ...]
+    greeks: list[Decimal] | None
     account: Held
     strategy: Held
     closing_buys: Decimal

@@ -10,23 +10,35 @@ from functools import cache
 
 from orders.lifecycle import OPEN
 from risk.kills import STRICTEST
-from risk.limits import Metric
+from risk.limits import GREEK_OF, Metric
 from risk.locks import APPLIES
 
 #: What needs the whole book to be valued.
-OF_THE_BOOK = frozenset({Metric.MAX_GROSS_EXPOSURE, Metric.CONCENTRATION, Metric.MARGIN_CUSHION})
+OF_THE_BOOK = frozenset(
+    {Metric.MAX_GROSS_EXPOSURE, Metric.CONCENTRATION, Metric.MARGIN_CUSHION, *GREEK_OF}
+)
+#: Older quotes beneath a Greek say nothing of it.
+GREEKS_AGE = "interval '10 seconds'"
 _OPEN = "(" + ", ".join(f"'{status}'" for status in sorted(OPEN)) + ")"
 WORKING = "coalesce(o.reserved_quantity, o.quantity) - o.filled_quantity + o.amended_quantity"
 
 
 @cache
-def statement(*, book: bool, spans: bool) -> str:
-    """Return the statement; `book`: value what is held; `spans`: of every account, not only one."""
+def statement(*, book: bool, greeks: bool, spans: bool) -> str:
+    """Return the statement that reads the situation.
+
+    `book`: value what is held; `greeks`: its Greeks too; `spans`: of every account, not only one.
+    """
+    whose = _EVERY if spans else "AND connection_id = %(connection)s"
+    valued = {
+        "greeks": _UNIT_GREEKS if greeks else "",
+        "of_greeks": ", " + ", ".join(GREEK_OF.values()) if greeks else "",
+    }
     return _SITUATION.format(
-        book=_BOOK.format(whose=_EVERY if spans else "AND connection_id = %(connection)s")
-        if book
-        else "",
+        book=_BOOK.format(whose=whose, **valued) if book else "",
         exposures=_EXPOSURES if book else "",
+        highest=_GREEK.format(of_two="greatest") if greeks else "",
+        lowest=f"CASE {_GREEK.format(of_two='least')} END" if greeks else "NULL::numeric",
     )
 
 
@@ -45,23 +57,35 @@ _LINES = f"""
         WHERE status IN {_OPEN} AND id <> %(except)s {{whose}} {{strategy}}"""  # noqa: S608 our own names
 _NET = f"""
     SELECT connection_id, instrument_id, max(reserved) AS reserved,
+           sum(q) AS q, sum(b) AS b, sum(s) AS s,
            greatest(abs(sum(q) + sum(b)), abs(sum(q) - sum(s))) AS worst
     FROM ({_LINES}) AS every
     GROUP BY 1, 2"""  # noqa: S608 our own names
 #: Each instrument is looked up once, by its id, whatever the planner thinks of how many there are.
 _PRICED = """
     SELECT net.connection_id, priced.symbol, priced.underlying, priced.margin_rate, net.worst,
+           net.q, net.b, net.s{{of_greeks}},
            net.worst * greatest(priced.mark, net.reserved) * priced.multiplier AS exposure
     FROM {net} AS net
     CROSS JOIN LATERAL (
         SELECT i.symbol, coalesce(nullif(i.underlying, ''), i.symbol) AS underlying,
                i.margin_rate, i.multiplier,
                (SELECT coalesce((quote.bid + quote.ask) / 2, quote.last)
-                FROM brokers_quote quote WHERE quote.instrument_id = i.id) AS mark
+                FROM brokers_quote quote WHERE quote.instrument_id = i.id) AS mark{{greeks}}
         FROM brokers_instrument i
         WHERE i.id = net.instrument_id AND i.currency = %(currency)s
         OFFSET 0) AS priced
     WHERE NOT (net.connection_id = %(connection)s AND net.instrument_id = %(instrument)s)"""
+#: An option's as last valued, of everything else the multiplier as delta and nothing else.
+_UNIT_GREEK = """,
+               CASE WHEN i.kind <> 'OPTION' THEN {else_} ELSE (
+                   SELECT g.{name}::numeric FROM portfolio_optiongreeks g
+                   WHERE g.instrument_id = i.id
+                   AND g.as_of >= %(now)s::timestamptz - {age}) END AS {name}"""
+_UNIT_GREEKS = "".join(
+    _UNIT_GREEK.format(name=name, else_="i.multiplier" if name == "delta" else 0, age=GREEKS_AGE)
+    for name in GREEK_OF.values()
+)
 _BOOK = f"""
 net AS MATERIALIZED ({_NET.replace("{strategy}", "")}),
 own_net AS MATERIALIZED ({_NET.replace("{strategy}", "AND strategy = %(strategy)s")}),
@@ -87,12 +111,28 @@ _EXPOSURES = f"""
         SELECT {_KNOWN.format("n.exposure * n.margin_rate")} FROM netted n
         WHERE n.connection_id = %(connection)s)
 """  # noqa: S608 our own names
+_IS_GREEK = ", ".join(f"'{metric.value}'" for metric in GREEK_OF)
+_GREEK_OF_METRIC = " ".join(f"WHEN '{m.value}' THEN n.{name}" for m, name in GREEK_OF.items())
+_GREEK = f"""
+    WHEN l.metric IN ({_IS_GREEK}) THEN (
+        SELECT CASE WHEN bool_or(n.worst <> 0 AND n.unit IS NULL) THEN NULL
+               ELSE coalesce(sum({{of_two}}((n.q + n.b) * n.unit, (n.q - n.s) * n.unit)), 0) END
+        FROM (SELECT CASE l.metric {_GREEK_OF_METRIC} END AS unit, n.* FROM netted n
+              WHERE l.strategy = ''
+              UNION ALL
+              SELECT CASE l.metric {_GREEK_OF_METRIC} END, n.* FROM own n
+              WHERE l.strategy <> '') AS n
+        WHERE {_IN_SCOPE})
+"""  # noqa: S608 our own names
 _KILL = STRICTEST.format(connection="%(connection)s", strategy="%(strategy)s", symbol="%(symbol)s")
 #: 0 where nothing has been traded yet, else unknown.
 _UNTRADED = """(SELECT 0 WHERE NOT EXISTS (
         SELECT 1 FROM portfolio_position p
         WHERE p.connection_id = %(connection)s AND p.folded_at IS NOT NULL
           AND l.strategy IN ('', p.strategy)))"""
+_OWN_GREEKS = f"""CASE WHEN g.as_of >= %(now)s::timestamptz - {GREEKS_AGE} THEN ARRAY[{
+    ", ".join(f"g.{name}::numeric" for name in GREEK_OF.values())
+}] END"""
 _SITUATION = f"""
 WITH {{book}}
 day AS (
@@ -126,8 +166,9 @@ applicable AS (
                   WHERE connection_id = %(connection)s AND strategy = %(strategy)s
                   ORDER BY closed_at DESC, id DESC LIMIT greatest(l.value, 1)::int) AS last
             ) AS streak WHERE lost)
-    {{exposures}}
+    {{exposures}}{{highest}}
            END AS used,
+           {{lowest}} AS low,
            CASE WHEN l.metric IN ('daily_loss', 'drawdown') THEN
                coalesce(day.evaluated_at, %(now)s::timestamptz) END AS at
     FROM risk_risklimit l
@@ -165,13 +206,14 @@ SELECT s.body_hash, s.answer_status, s.answer, so.id,
                OR b.evaluated_at < %(wall)s::timestamptz - interval '10 seconds')),
        q.bid, q.ask, q.bid_size, q.ask_size, q.last, q.as_of,
        (SELECT json_agg(json_build_array(id, version, metric, value::text, scope, by_strategy,
-                                         used::text, at) ORDER BY id) FROM applicable),
+                                         used::text, low::text, at) ORDER BY id) FROM applicable),
        (SELECT json_agg(symbols) FROM (
             SELECT json_agg(symbol) AS symbols FROM risk_symbolrule
             WHERE rule = 'ALLOW' AND (connection_id IS NULL OR connection_id = %(connection)s)
             GROUP BY connection_id) AS lists),
        (SELECT json_agg(symbol) FROM risk_symbolrule
             WHERE rule = 'DENY' AND (connection_id IS NULL OR connection_id = %(connection)s)),
+       {_OWN_GREEKS},
        coalesce(held.net, 0), coalesce(held.own, 0),
        working.buys, working.sells, working.own_buys, working.own_sells,
        working.closing_buys, working.closing_sells, working.best_buy, working.best_sell,
@@ -193,5 +235,6 @@ LEFT JOIN orders_signal s ON s.client_id = %(client)s AND s.strategy = %(strateg
                          AND s.signal_id = %(key)s
 LEFT JOIN orders_order so ON so.signal_id = s.id
 LEFT JOIN brokers_quote q ON q.instrument_id = %(instrument)s
+LEFT JOIN portfolio_optiongreeks g ON g.instrument_id = %(instrument)s
 WHERE control.id = 1
 """  # noqa: S608 our own names

@@ -1,13 +1,15 @@
-"""Positions and PnL."""
+"""Positions, PnL, Greeks and option chains."""
 
+from django.http import Http404
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from execution_site.http import ApiRequest
 from execution_site.listing import answer_list, parameters, parse_day
-from portfolio import history, selectors
+from portfolio import chain, greeks, history, selectors
 
 FILTERS = {
     "account": "connection__name",
@@ -62,3 +64,38 @@ class Pnl(APIView):
         accounts = request.auth.accounts
         made = selectors.pnl(list(selectors.positions(accounts)))
         return Response(made | {"by_day": selectors.pnl_by_day(accounts)})
+
+
+class Greeks(APIView):
+    """Greeks."""
+
+    @extend_schema(operation_id="get_greeks", responses={200: dict, 400: dict})
+    def get(self, request: ApiRequest) -> Response:
+        """Return the Greeks of what is held: per position, summed, and what is not valued.
+
+        `account`, `strategy` and `underlying` narrow it. Sums are per currency; each figure has
+        the age of the oldest quote it rests on.
+        """
+        asked = parameters(request, {"account", "strategy", "underlying"})
+        accounts = [a for a in request.auth.accounts if asked.get("account") in (None, a)]
+        found = [
+            position
+            for position in greeks.held(accounts)
+            if asked.get("strategy") in (None, position.strategy)
+            and asked.get("underlying")
+            in (None, position.instrument.underlying or position.instrument.symbol)
+        ]
+        return Response(greeks.describe(found, now=timezone.now()))
+
+
+class OptionChain(APIView):
+    """The options on one underlying."""
+
+    @extend_schema(operation_id="get_option_chain", responses={200: dict, 400: dict, 404: dict})
+    def get(self, request: ApiRequest, underlying: str) -> Response:
+        """Return the expiries, and the strikes of `expiry` (the nearest without it)."""
+        expiry = parse_day(parameters(request, {"expiry"}).get("expiry"), name="expiry")
+        found = chain.describe(underlying, expiry=expiry, now=timezone.now())
+        if found is None:
+            raise Http404
+        return Response(found)

@@ -8,8 +8,9 @@ from brokers.models import BrokerConnection, Instrument
 from portfolio.closed_trades import ClosedTrade
 from portfolio.history import PnlPoint
 from portfolio.holding import Holding
+from portfolio.option_rows import InterestRate, OptionGreeks
 
-__all__ = ["ClosedTrade", "PnlPoint", "Position"]
+__all__ = ["ClosedTrade", "InterestRate", "OptionGreeks", "PnlPoint", "Position"]
 
 MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
 

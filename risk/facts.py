@@ -42,7 +42,9 @@ class Limit:
 
     `used` is what everything but the order's own instrument takes (exposure, concentration,
     margin), a count (orders, trades, losing trades in a row), or money (the day's PnL, signed; the
-    fall from the day's peak). None: unknown. `at` is when it was last worked out.
+    fall from the day's peak). Of a Greek it is the highest that can come of the rest of the book
+    with what works in it, `low` the lowest, both signed. None: unknown. `at` is when it was last
+    worked out.
     """
 
     id: int
@@ -52,6 +54,7 @@ class Limit:
     scope: str
     by_strategy: bool = False
     used: Decimal | None = None
+    low: Decimal | None = None
     at: datetime | None = None
 
 
@@ -72,6 +75,16 @@ class Held:
             sells += quantity
         return max(abs(self.net + buys), abs(self.net - sells))
 
+    def span(self, side: Side, quantity: Decimal, unit: Decimal) -> tuple[Decimal, Decimal]:
+        """Return the lowest and highest of position x `unit` that can come of it with the order."""
+        buys, sells = self.buys, self.sells
+        if side is Side.BUY:
+            buys += quantity
+        else:
+            sells += quantity
+        ends = (self.net - sells) * unit, (self.net + buys) * unit
+        return min(ends), max(ends)
+
     def worst_after(self, side: Side, quantity: Decimal) -> Decimal:
         """Return |position| if it, all working orders of its side and nothing else is filled."""
         return abs(
@@ -82,6 +95,17 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnitGreeks:
+    """What one unit of an instrument reacts to, its multiplier in it (portfolio/black76.py)."""
+
+    delta: Decimal
+    gamma: Decimal = ZERO
+    vega: Decimal = ZERO
+    theta: Decimal = ZERO
+    rho: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All a verdict is made of. Times are aware; quantities and prices positive; ages seconds.
 
@@ -89,7 +113,8 @@ class Facts:
     the book holds. Money is in the instrument's currency. `clock_offset` is our clock less the
     venue's, seconds. `in_session` is None where the exchange has no calendar, `expires_at` where
     nothing expires. `crossed_price` is
-    the best price of our own working orders on the other side. `duplicate_age` is how long ago the
+    the best price of our own working orders on the other side. `greeks` are the instrument's, None
+    where they are not known or rest on quotes that are too old. `duplicate_age` is how long ago the
     same order came. `capital` is the account's money, `account_pnl` what it has made (None:
     unknown).
     """
@@ -139,6 +164,7 @@ class Facts:
     limits: tuple[Limit, ...] = ()
     account: Held = field(default_factory=Held)
     strategy: Held = field(default_factory=Held)
+    greeks: UnitGreeks | None = None
     crossed_price: Decimal | None = None
     duplicate_age: Decimal | None = None
     capital: Decimal | None = None
@@ -251,6 +277,12 @@ def _held(stored: dict[str, str]) -> Held:
     return Held(**{name: Decimal(value) for name, value in stored.items()})
 
 
+def _greeks(stored: dict[str, str] | None) -> UnitGreeks | None:
+    if stored is None:
+        return None
+    return UnitGreeks(**{name: Decimal(value) for name, value in stored.items()})
+
+
 _READ_FACTS: dict[str, Callable[[Any], Any]] = {
     **{f.name: _reader(f.type) for f in fields(Facts)},
     "breakers": tuple,
@@ -259,4 +291,5 @@ _READ_FACTS: dict[str, Callable[[Any], Any]] = {
     "limits": lambda limits: tuple(map(_limit, limits)),
     "account": _held,
     "strategy": _held,
+    "greeks": _greeks,
 }

@@ -11,7 +11,7 @@ from risk.checks.switches import SIGNAL
 from risk.facts import Change, Facts, SystemMode
 
 #: Bumped with every change of a check's meaning; stored with each verdict.
-BUILD = "2026.11.4"
+BUILD = "2026.11.5"
 
 
 class DecisionStatus(StrEnum):

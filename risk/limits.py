@@ -31,6 +31,11 @@ class Metric(StrEnum):
     ORDERS_PER_SECOND = "orders_per_second"
     ORDERS_PER_MINUTE = "orders_per_minute"
     DUPLICATE_WINDOW = "duplicate_window"
+    MAX_DELTA = "max_delta"
+    MAX_GAMMA = "max_gamma"
+    MAX_VEGA = "max_vega"
+    MAX_THETA = "max_theta"
+    MAX_RHO = "max_rho"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,19 @@ MEANINGS: Mapping[Metric, Meaning] = {
     Metric.ORDERS_PER_SECOND: Meaning("orders", BY_ACCOUNT),
     Metric.ORDERS_PER_MINUTE: Meaning("orders", BY_ACCOUNT),
     Metric.DUPLICATE_WINDOW: Meaning("seconds", ANY),
+    Metric.MAX_DELTA: Meaning("units of the underlying", ANY, shared=True),
+    Metric.MAX_GAMMA: Meaning("delta per 1.0 of the underlying", ANY, shared=True),
+    Metric.MAX_VEGA: Meaning("money per volatility point", ANY, shared=True),
+    Metric.MAX_THETA: Meaning("money per calendar day", ANY, shared=True),
+    Metric.MAX_RHO: Meaning("money per percentage point of the rate", ANY, shared=True),
+}
+#: Limits on what the book reacts to, and the Greek of each.
+GREEK_OF: Mapping[Metric, str] = {
+    Metric.MAX_DELTA: "delta",
+    Metric.MAX_GAMMA: "gamma",
+    Metric.MAX_VEGA: "vega",
+    Metric.MAX_THETA: "theta",
+    Metric.MAX_RHO: "rho",
 }
 
 #: What is counted: a fraction of it means nothing.

@@ -25,6 +25,12 @@ def number(value: Any) -> SafeString:
 
 
 @register.filter
+def fixed(value: Any, digits: int) -> str:
+    """Return a float with as many digits behind the point; null is an em dash."""
+    return UNKNOWN if value in {None, ""} else f"{value:.{digits}f}"
+
+
+@register.filter
 def sign(value: Any) -> str:
     """Return "+", "-" or "0" for a decimal string; nothing where it is unknown."""
     if value in {None, ""}:

@@ -7,7 +7,7 @@ A limit that nobody set is no rule and is left out. docs/risk.md is the table of
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from risk.checks import book, order, switches
+from risk.checks import book, greeks, order, switches
 from risk.checks.verdict import Check, CheckStatus
 from risk.facts import Facts
 
@@ -41,6 +41,11 @@ CHECKS: tuple[Callable[[Facts], Any], ...] = (
     book.max_gross_exposure,
     book.concentration,
     book.margin,
+    greeks.max_delta,
+    greeks.max_gamma,
+    greeks.max_vega,
+    greeks.max_theta,
+    greeks.max_rho,
     book.daily_trades,
     book.daily_loss,
     book.drawdown,

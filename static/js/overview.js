@@ -12,6 +12,7 @@ const STALE_SECONDS = 10;
 const TOTALS_MS = 250;
 const CHARTS_MS = 5_000;
 const SETTLING_MS = 1_000; // a mark made before a fill may arrive just after it
+const DATED = new Set(["FUTURE", "OPTION"]);
 const TERMINAL = new Set(["FILLED", "CANCELLED", "REJECTED", "EXPIRED", "FAILED"]);
 
 const page = document.body;
@@ -26,6 +27,7 @@ const fills = rows("fill", { limit });
 const signals = rows("signal", { limit });
 const positions = rows("position");
 const quotes = rows("quote");
+const greeks = rows("greeks");
 const tiles = rows("tile");
 const profits = rows("profit");
 const lights = new Lights(rows("light"));
@@ -53,6 +55,7 @@ let heardAt = Date.now();
 let quotedAt = Date.now();
 let totalsDue = true;
 let unspoken = [];
+const traded = new Set();
 const changedAt = new Map(); // position id -> when its event came
 
 function showSystem(system) {
@@ -74,6 +77,7 @@ function showSignal({ signal, decision }) {
 function showPosition(data) {
   if (positions.put(data.id, data, { version: data.updated_at }) === null) return;
   changedAt.set(data.id, Date.now());
+  traded.add(data.symbol);
   totals.put(data.id, data);
   totalsDue = true;
 }
@@ -93,8 +97,10 @@ function showMark(data) {
   totalsDue = true;
 }
 
+// Of derivatives only what has been traded has a row: a chain has hundreds.
 function showQuote(data) {
   quotedAt = Date.now();
+  if (DATED.has(data.kind) && !quotes.get(data.symbol) && !traded.has(data.symbol)) return;
   quotes.put(data.symbol, data, { version: data.as_of, atEnd: true });
 }
 
@@ -112,6 +118,7 @@ const SHOW = {
   system: showSystem,
   mark: showMark,
   quote: showQuote,
+  greeks: (data) => greeks.put(data.id, data, { atEnd: true }),
   process: (data) => lights.put(data),
   reconciliation: (data) => say(`Reconciliation: ${data.problem}`, true),
 };

@@ -44,6 +44,10 @@ function write(cell, value) {
     if ("holds" in dataset) dataset.holds = sign(value);
     return;
   }
+  if (dataset.as === "float") {
+    cell.textContent = value === null ? UNKNOWN : value.toFixed(Number(dataset.digits));
+    return;
+  }
   const text = value === null ? "" : String(value);
   if (dataset.as === "clock") cell.title = text;
   cell.textContent = dataset.as === "clock" ? clock(text) : text;

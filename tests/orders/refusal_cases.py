@@ -43,6 +43,17 @@ def expired():
     instrument(expiry_date=datetime.now(UTC).date() - timedelta(days=1))
 
 
+def unvalued(greek):
+    """Make the share an option that nobody has valued."""
+
+    def change():
+        expiry = datetime.now(UTC).date() + timedelta(days=9)
+        instrument(kind="OPTION", strike=100, right="CE", underlying="AAPL", expiry_date=expiry)
+        limit(f"max_{greek}", 1_000_000)
+
+    return change
+
+
 def terms(**values):
     """Give the share other terms since an hour ago."""
     share = Instrument.objects.get(symbol="AAPL")
@@ -113,6 +124,8 @@ REFUSALS = [
     ("max_gross_exposure", lambda: limit("max_gross_exposure", 1000), {}),
     ("concentration", lambda: limit("concentration", 1), {}),
     ("margin", lambda: (limit("margin_cushion", "1.5"), connection(capital=1000)), {}),
+    ("max_delta", lambda: limit("max_delta", 9), {}),
+    *((f"max_{name}", unvalued(name), {}) for name in ("gamma", "vega", "theta", "rho")),
     ("daily_trades", lambda: limit("daily_trades", 0), {}),
     ("daily_loss", lambda: (limit("daily_loss", 100), lost(100)), {}),
     ("drawdown", lambda: (limit("drawdown", 100), lost(100)), {}),

@@ -1,7 +1,7 @@
 """What the gate reads of exposure and open orders equals what is worked out in plain Python."""
 
 import random
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -13,13 +13,17 @@ from brokers.models import BrokerConnection, Instrument
 from orders import facts, limit_use
 from orders.models import Order, Origin
 from orders.situation import Asked
-from portfolio.models import Position
-from risk.limits import Metric
+from portfolio.models import OptionGreeks, Position
+from risk.gate import judge
+from risk.limits import GREEK_OF, Metric
 from risk.models import RiskLimit
 
 STRATEGIES = ["alpha", "beta", "gamma"]
 UNDERLYINGS = ["TECH", "BANK"]
-COMPARED = (Metric.MAX_GROSS_EXPOSURE, Metric.MAX_OPEN_ORDERS)
+COMPARED = (Metric.MAX_GROSS_EXPOSURE, Metric.MAX_OPEN_ORDERS, *GREEK_OF)
+
+
+OPTION = {"strike": 90, "right": "CE", "expiry_date": date(2030, 1, 1)}
 
 
 def now():
@@ -28,12 +32,16 @@ def now():
 
 @pytest.fixture
 def book(account, trader):
-    """Two accounts, six shares of two underlyings with a quote each, and AAPL, of which nothing."""
+    """Two accounts, six instruments of two underlyings, two of them options, each quoted.
+
+    And AAPL, of which nothing is held.
+    """
     other = BrokerConnection.objects.create(name="other", broker="paper", environment="paper")
     shares = [
         Instrument.objects.create(
             symbol=f"S{n}",
-            kind="EQUITY",
+            kind="EQUITY" if n < 4 else "OPTION",
+            **({} if n < 4 else OPTION),
             currency="USD",
             tick_size=Decimal("0.01"),
             lot_size=1,
@@ -42,6 +50,11 @@ def book(account, trader):
         )
         for n in range(6)
     ]
+    for n, option in enumerate(shares[4:], start=1):
+        unit = {"delta": 0.25 * n, "gamma": 0.0625, "vega": 1.5 * n, "theta": -0.5, "rho": -0.125}
+        OptionGreeks.objects.create(
+            instrument=option, rate=0, years=0.1, as_of=now(), valued_at=now(), **unit
+        )
     updates = [
         QuoteUpdate(symbol=s.symbol, as_of=now(), bid=Decimal(90 + n), ask=Decimal(92 + n))
         for n, s in enumerate(shares)
@@ -118,7 +131,34 @@ def test_both_ways_of_working_it_out_agree(book, account, seed):
 
     plain = limit_use.load(["paper", "other"])
     rows = {row.pk: row for row in RiskLimit.objects.select_related("connection")}
-    compared = {limit.id: limit.used for limit in seen.limits}
-    assert len(compared) == len(rows) == 12
-    for pk, used in compared.items():
-        assert used == limit_use.use(rows[pk], plain), str(rows[pk])
+    assert len(seen.limits) == len(rows) == 6 * len(COMPARED)
+    for limit in seen.limits:
+        used = limit.used
+        if limit.metric in GREEK_OF:
+            used = max(abs(limit.low), abs(limit.used))
+        assert used == limit_use.use(rows[limit.id], plain), str(rows[limit.id])
+
+
+@pytest.mark.parametrize("unknown", ["quotes grown old", "not valued"])
+def test_greeks_of_something_held_that_are_not_known_make_the_use_unknown(book, account, unknown):
+    (_, _), shares = book
+    option = shares[4]
+    Position.objects.create(
+        connection=account, strategy="beta", instrument=option, quantity=1, updated_at=now()
+    )
+    if unknown == "not valued":
+        OptionGreeks.objects.filter(instrument=option).delete()
+    else:
+        OptionGreeks.objects.update(as_of=now() - timedelta(seconds=11))
+    RiskLimit.objects.create(metric=Metric.MAX_VEGA, value=100)
+    asked = Asked(
+        account="paper", strategy="alpha", symbol="AAPL", side=Side.BUY, quantity=Decimal(1)
+    )
+    known = facts.references("paper", "AAPL", now=now())
+    with transaction.atomic():
+        shared = facts.lock(known, asked, now=now())
+        seen = facts.read(known, asked, shared, now=now(), day=now().date())
+
+    verdict = judge(facts.judged(known, seen, asked, now=now()))
+
+    assert [c.code for c in verdict.checks if c.status != "PASSED"] == ["max_vega"]

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from brokers.contract import OrderType, Side
 from brokers.instruments import InstrumentKind
-from risk.facts import Change, Facts, Held, KillLevel, Limit, SystemMode
-from risk.limits import Metric
+from risk.facts import Change, Facts, Held, KillLevel, Limit, SystemMode, UnitGreeks
+from risk.limits import GREEK_OF, Metric
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FINE = Facts(
@@ -227,6 +227,56 @@ ORDER = [
     ),
     ("position unknown", {"reduce_only": True}, {"reduce_only"}),
 ]
+UNIT = {
+    "greeks": UnitGreeks(
+        delta=Decimal("0.5"),
+        gamma=Decimal("0.06"),
+        vega=Decimal("0.25"),
+        theta=Decimal("-0.125"),
+        rho=Decimal("-0.05"),
+    )
+}
+OTHERS = {"used": Decimal(30), "low": Decimal(-10)}  # what can come of the rest of the book
+#: 1,000 units more: on top of 30 where a unit is positive, below -10 where it is negative.
+AFTER = {"delta": 530, "gamma": 90, "vega": 280, "theta": 135, "rho": 60}
+GREEKS = [
+    case
+    for metric, name in GREEK_OF.items()
+    for case in (
+        (f"{name} at its limit", {**limit(metric, AFTER[name], **OTHERS), **UNIT}, set()),
+        (f"{name} above", {**limit(metric, AFTER[name] - 1, **OTHERS), **UNIT}, {metric.value}),
+        (f"{name} unknown", limit(metric, 10**6, **OTHERS), {metric.value}),
+        (f"{name} of the rest unknown", {**limit(metric, 10**6), **UNIT}, {metric.value}),
+        (f"closing whatever the {name}", {**limit(metric, 0, **OTHERS), **UNIT, **CLOSING}, set()),
+    )
+]
+ALONE = {"used": Decimal(0), "low": Decimal(0)}
+GREEKS += [
+    (
+        "vega with what works, all of it filled",
+        {**limit(Metric.MAX_VEGA, 999, **ALONE), **UNIT, "account": Held(buys=Decimal(3000))},
+        {"max_vega"},
+    ),
+    (
+        "vega that the other side's working orders make worse already",
+        {**limit(Metric.MAX_VEGA, 999, **ALONE), **UNIT, "account": Held(sells=Decimal(9000))},
+        set(),
+    ),
+    (
+        "a strategy's vega is of what the strategy holds",
+        {
+            **limit(Metric.MAX_VEGA, 250, by_strategy=True, **ALONE),
+            **UNIT,
+            "account": Held(net=Decimal(9000)),
+        },
+        set(),
+    ),
+    (
+        "a hedge that makes vega smaller",
+        {**limit(Metric.MAX_VEGA, 1, **ALONE), **UNIT, "account": Held(net=Decimal(-2000))},
+        set(),
+    ),
+]
 HELD = Held(net=Decimal(3000), buys=Decimal(1000), sells=Decimal(500))
 BOOK = [
     (
@@ -336,4 +386,4 @@ BOOK = [
     ("two losses of three", limit(Metric.LOSS_STREAK, 3, used=Decimal(2)), set()),
     ("three", limit(Metric.LOSS_STREAK, 3, used=Decimal(3)), {"loss_streak"}),
 ]
-CASES = [*SWITCHES, *ORDER, *BOOK]
+CASES = [*SWITCHES, *ORDER, *GREEKS, *BOOK]
