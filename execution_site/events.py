@@ -23,6 +23,7 @@ class EventType(models.TextChoices):
     """The durable types of the live stream, and `audit` for changes of rules and rows."""
 
     SIGNAL = "signal"
+    GROUP = "group"
     ORDER = "order"
     FILL = "fill"
     POSITION = "position"

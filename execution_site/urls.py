@@ -6,7 +6,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 
 from brokers import api as brokers
 from execution_site import health
-from orders.api import limits, orders, signals, system
+from orders.api import groups, limits, orders, signals, system
 from portfolio import api as portfolio
 
 api = [
@@ -14,6 +14,9 @@ api = [
     path("signals/<int:pk>", signals.SignalDetail.as_view()),
     path("signals/<int:pk>/approve", signals.SignalApprove.as_view()),
     path("signals/<int:pk>/decline", signals.SignalDecline.as_view()),
+    path("groups", groups.GroupList.as_view()),
+    path("groups/<int:pk>", groups.GroupDetail.as_view()),
+    path("groups/<int:pk>/exit", groups.GroupExit.as_view()),
     path("orders", orders.OrderList.as_view()),
     path("orders/cancel-all", orders.OrderCancelAll.as_view()),
     path("orders/<int:pk>", orders.OrderDetail.as_view()),

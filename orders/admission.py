@@ -31,6 +31,7 @@ class Ticket:
     strategy: str
     client: str
     key: str
+    leg: int = 0
     origin: Origin = Origin.SIGNAL
     signal_id: int | None = None
     order_type: OrderType = OrderType.MARKET
@@ -63,6 +64,7 @@ def new_order(
             account=ticket.account,
             strategy=ticket.strategy,
             signal_id=ticket.key,
+            leg=ticket.leg,
         ),
         connection_id=known.connection_id,
         strategy=ticket.strategy,

@@ -42,7 +42,7 @@ def approve(
     :raises NotWaiting: it was decided before, or has expired
     """
     signal = Signal.objects.select_related("client", "connection", "instrument").get(pk=signal_id)
-    account, symbol = signal.connection.name, signal.instrument.symbol
+    account, symbol = signal.connection.name, signal.traded.symbol
     known = facts.references(account, symbol, now=now)
     day = signal.connection.trading_date(known.clock or now)
     asked: Asked = asked_by(request, signal.client, approved_by=actor)
@@ -71,7 +71,7 @@ def approve(
             cancel_entries(
                 connection_id=signal.connection_id,
                 strategy=signal.strategy,
-                instrument_id=signal.instrument_id,
+                instrument_id=signal.traded.pk,
                 now=now,
             )
         _settle(approval, signal, order, outcome, status, actor=actor, reason="approved", now=now)
@@ -133,14 +133,14 @@ def describe(approval: Approval) -> dict[str, Any]:
     `drift_basis_points` is positive when the price has moved against the signal.
     """
     signal = approval.signal
-    quote = getattr(signal.instrument, "quote", None)
+    quote = getattr(signal.traded, "quote", None)
     price = quote.mark if quote else None
     drift = None
     if price and approval.price:
         sign = -1 if signal.action == "SELL" else 1
         drift = round((price - approval.price) / approval.price * 10_000 * sign, 2)
     shown = signal_json(
-        signal, account=signal.connection.name, symbol=signal.instrument.symbol, order=None
+        signal, account=signal.connection.name, symbol=signal.traded.symbol, order=None
     )
     return shown | {
         "price": optional_text(approval.price),
@@ -183,7 +183,7 @@ def _settle(
     approval.save()
     before, signal.status = signal.status, status.value
     signal.save(update_fields=["status"])
-    account, symbol = signal.connection.name, signal.instrument.symbol
+    account, symbol = signal.connection.name, signal.traded.symbol
     shown = signal_json(signal, account=account, symbol=symbol, order=order)
     decision = approval.decision
     verdict = None if decision is None else {"status": decision.status, "checks": decision.checks}

@@ -56,6 +56,13 @@ def save(order: Order, *, now: datetime, fields: tuple[str, ...] = ()) -> None:
     account = order.connection.name
     data = order_json(order, account=account, symbol=order.instrument.symbol)
     record_event(EventType.ORDER, data, account=account, at=now)
+    tell_group(order)
+
+
+def tell_group(order: Order) -> None:
+    """Have the group look at a leg that has changed, once the change is committed."""
+    if order.group_id is not None:
+        transaction.on_commit(partial(hints.advance_group, order.group_id), robust=True)
 
 
 def cancel_entries(*, connection_id: int, strategy: str, instrument_id: int, now: datetime) -> None:

@@ -1,5 +1,6 @@
 """What the gate must know to judge an order: references first, the rest after the locks."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -36,9 +37,25 @@ def lock(known: References, asked: Asked, *, now: datetime) -> list[tuple[str, b
 
     `now` is the wall's time.
     """
-    key = f"{asked.client_id}\x1f{asked.strategy}\x1f{asked.key}"
-    locks.to_judge(key, connection_id=known.connection_id, instrument_id=known.instrument_id)
-    return locks.shared_limits(_scope(known, asked, now=now))
+    return lock_all([known], [asked], now=now)
+
+
+def lock_all(
+    known: Sequence[References], asked: Sequence[Asked], *, now: datetime
+) -> list[tuple[str, bool]]:
+    """Take the locks that verdicts on several orders of one account, strategy and key need."""
+    first = asked[0]
+    key = f"{first.client_id}\x1f{first.strategy}\x1f{first.key}"
+    instruments = [one.instrument_id for one in known]
+    locks.to_judge(key, connection_id=known[0].connection_id, instrument_ids=instruments)
+    params = {
+        "connection": known[0].connection_id,
+        "strategy": first.strategy,
+        "symbols": [one.symbol for one in asked],
+        "underlyings": [one.underlying for one in known],
+        "now": known[0].clock or now,
+    }
+    return locks.shared_limits(params)
 
 
 def read(
@@ -206,6 +223,7 @@ def judged(known: References, seen: Situation, asked: Asked, *, now: datetime) -
         duplicate_age=None if seen.same_at is None else seconds(now, seen.same_at),
         capital=known.capital,
         account_pnl=seen.account_pnl,
+        group=asked.group,
     )
 
 
@@ -225,6 +243,7 @@ SELECT c.id, coalesce(c.is_enabled, false), c.day_roll_time, c.day_roll_zone, c.
        i.id, i.kind, i.currency, i.multiplier, i.tick_size, {LOT_SIZE},
        coalesce(i.is_tradable, false), coalesce(nullif(i.underlying, ''), i.symbol),
        {FREEZE_QUANTITY}, i.min_notional, i.margin_rate, {EXPIRES_AT},
+       i.strike, i."right",
        coalesce((SELECT s.closes_at > {_NOW} FROM brokers_exchangesession s
                  WHERE s.exchange = i.exchange AND s.opens_at <= {_NOW}
                  ORDER BY s.opens_at DESC LIMIT 1),

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from brokers.contract import OrderReport
 from execution_site.events import EventType, record_event
-from orders import folding, hints, reading, terms, writing
+from orders import entries, folding, hints, reading, terms, writing
 from orders.booking import Closed, FoldKey, is_open, owes_fills, status_after
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import Fill, FillAmendment, Order
@@ -127,6 +127,7 @@ def _apply(order: Order, position: Position, news: News, *, now: datetime) -> No
         ),
         now=now,
     )
+    entries.tell_group(order)
     news.known.update((fill.venue_trade_id, fill.side) for fill in fills)
     if order.traded_quantity > order.quantity:
         _report_problem(order, "overfill", now=now)

@@ -64,6 +64,11 @@ def act_on_breaker(breaker_id: int) -> None:
     _hint("orders.act_on_breaker", "monitor", breaker_id=breaker_id)
 
 
+def advance_group(group_id: int) -> None:
+    """Hint that something of a group has changed."""
+    _hint("orders.advance_group", "monitor", group_id=group_id)
+
+
 def submit_queue(account: str) -> str:
     """Return the queue of an account's orders: one venue that hangs starves nobody else."""
     return f"submit.{account}"

@@ -33,12 +33,13 @@ from risk.gate import DecisionStatus, Verdict, judge
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer to a signal, to the byte, and its order where there is one."""
+    """The answer to a signal, to the byte, and its order or group where there is one."""
 
     status: int
     body: str
     replayed: bool
     order_id: int | None
+    group_id: int | None = None
 
 
 def submit_signal(request: SignalRequest, *, client: ApiClient, now: datetime) -> Outcome:
@@ -111,7 +112,7 @@ def _record(
         cancel_entries(
             connection_id=signal.connection_id,
             strategy=request.strategy,
-            instrument_id=signal.instrument_id,
+            instrument_id=known.instrument_id,
             now=now,
         )
     return Outcome(status, answer, replayed=False, order_id=order.pk if order else None)
@@ -210,7 +211,7 @@ def _answer(
     request: SignalRequest, signal: Signal, verdict: Verdict | None, order: Order | None
 ) -> tuple[int, str]:
     """Return the status and body that this key gets, now and ever after."""
-    names = {"account": request.account, "symbol": request.symbol}
+    names: dict[str, Any] = {"account": request.account, "symbol": request.symbol}
     decision = None if verdict is None else verdict.as_json()
     body: dict[str, Any] = {
         "signal": signal_json(signal, order=order, **names),
@@ -233,7 +234,7 @@ def _events(
     *,
     now: datetime,
 ) -> list[EventRow]:
-    names = {"account": request.account, "symbol": request.symbol}
+    names: dict[str, Any] = {"account": request.account, "symbol": request.symbol}
     data = {
         "signal": signal_json(signal, order=order, **names),
         "decision": None if verdict is None else verdict.as_json(),

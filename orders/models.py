@@ -16,6 +16,7 @@ from orders.approvals import Approval
 from orders.attempts import SubmissionAttempt, VenueOrder
 from orders.booking import Execution
 from orders.clients import ApiClient, ApiKey
+from orders.group_rows import OrderGroup
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
 from orders.replacements import Replacement
 from orders.signal_rows import Action, Signal, SignalStatus
@@ -30,6 +31,7 @@ __all__ = [
     "Fill",
     "FillAmendment",
     "Order",
+    "OrderGroup",
     "Replacement",
     "Signal",
     "SignalStatus",
@@ -49,6 +51,7 @@ class Origin(StrEnum):
     """Why an order exists."""
 
     SIGNAL = "SIGNAL"
+    UNWIND = "UNWIND"
     FLATTEN = "FLATTEN"
     EXTERNAL = "EXTERNAL"
 
@@ -74,11 +77,16 @@ class Order(models.Model):
     bust): what was traded decides its status, what is left of it its position. `terms_at` is the
     venue's time of the report that quantity and prices were last taken from. While it works it
     counts against limits at `reserved_price`, the worst it can trade at, and while a larger
-    quantity is on its way to the venue, with `reserved_quantity`.
+    quantity is on its way to the venue, with `reserved_quantity`. As a part of a group it opens leg
+    `leg`, or closes it where its origin is UNWIND; without `due_at` it waits for its stage.
     """
 
     decision = models.OneToOneField(RiskDecision, on_delete=models.PROTECT, null=True)
     signal = models.OneToOneField(Signal, on_delete=models.PROTECT, null=True)
+    group = models.ForeignKey(
+        OrderGroup, on_delete=models.PROTECT, null=True, related_name="orders"
+    )
+    leg = models.SmallIntegerField(null=True)
     origin = models.CharField(max_length=16, choices=_choices(Origin))
     client_order_id = models.CharField(max_length=64)
     venue_order_id = models.CharField(max_length=64, blank=True)
@@ -130,6 +138,13 @@ class Order(models.Model):
         constraints = [
             models.UniqueConstraint(
                 name="client_order_id_once", fields=["connection", "client_order_id"]
+            ),
+            models.CheckConstraint(
+                name="leg_of_a_group",
+                condition=Q(group=None, leg=None) | Q(group__isnull=False, leg__isnull=False),
+            ),
+            models.UniqueConstraint(
+                name="leg_opened_once", fields=["group", "leg"], condition=Q(origin="SIGNAL")
             ),
             models.CheckConstraint(name="order_quantity_positive", condition=Q(quantity__gt=0)),
             models.CheckConstraint(

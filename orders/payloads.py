@@ -45,7 +45,8 @@ def order_json(order: Order, *, account: str, symbol: str) -> dict[str, Any]:
         "pending_action": None if action == PendingAction.NONE else str(action),
         "status_reason": order.status_reason or None,
         "retry_count": order.retry_count,
-        "group": None,
+        "group": order.group_id,
+        "leg": order.leg,
         "signal": order.signal_id,
         "correlation_id": order.correlation_id or None,
         "trading_date": order.trading_date.isoformat(),
@@ -72,9 +73,14 @@ def refusal_problem(verdict: Verdict) -> dict[str, Any]:
 
 
 def signal_json(
-    signal: Signal, *, account: str, symbol: str, order: Order | None
+    signal: Signal,
+    *,
+    account: str,
+    symbol: str | None,
+    order: Order | None,
+    group: int | None = None,
 ) -> dict[str, Any]:
-    """Return a signal as clients see it, without its decision."""
+    """Return a signal as clients see it, without its decision; a group's has no symbol."""
     filled = order is not None and order.status == OrderStatus.FILLED
     executed = filled and signal.status == SignalStatus.APPROVED
     return {
@@ -91,7 +97,7 @@ def signal_json(
         "correlation_id": signal.correlation_id or None,
         "reason": signal.reason or None,
         "order": None if order is None else order.pk,
-        "group": None,
+        "group": group,
     }
 
 

@@ -17,7 +17,7 @@ from execution_site.events import Event, EventType
 from execution_site.models import ProcessStatus
 from orders import quality, reading
 from orders.lifecycle import TERMINAL, OrderStatus
-from orders.models import Fill, Order, Signal, SubmissionAttempt
+from orders.models import Action, Fill, Order, Signal, SubmissionAttempt
 from orders.payloads import fill_json, order_json, signal_json, time_text
 from portfolio import greeks
 from portfolio import selectors as holdings
@@ -46,7 +46,7 @@ def fills(accounts: Iterable[str]) -> QuerySet[Fill]:
 def signals(accounts: Iterable[str]) -> QuerySet[Signal]:
     """Return the signals for these accounts."""
     return Signal.objects.filter(connection__name__in=list(accounts)).select_related(
-        "connection", "instrument", "decision", "order"
+        "connection", "instrument", "decision", "order", "group"
     )
 
 
@@ -63,12 +63,17 @@ def describe_fill(fill: Fill) -> dict[str, Any]:
 def describe_signal(signal: Signal) -> dict[str, Any]:
     """Return a signal with its decision as clients see it."""
     order = getattr(signal, "order", None)
-    names = {"account": signal.connection.name, "symbol": signal.instrument.symbol}
+    symbol = None if signal.instrument is None else signal.instrument.symbol
     decision = signal.decision
     judged = None
     if decision is not None:
         judged = {"status": decision.status, "checks": decision.checks}
-    return signal_json(signal, order=order, **names) | {"decision": judged}
+    elif signal.action == Action.GROUP:
+        judged = json.loads(signal.answer)["decision"]
+    group = getattr(signal, "group", None)
+    names: dict[str, Any] = {"account": signal.connection.name, "symbol": symbol}
+    shown = signal_json(signal, order=order, group=None if group is None else group.pk, **names)
+    return shown | {"decision": judged}
 
 
 def order_log(order: Order) -> list[dict[str, Any]]:

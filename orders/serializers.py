@@ -8,13 +8,20 @@ from rest_framework import serializers
 
 from brokers.contract import OrderType, TimeInForce
 from orders.fields import ExactDecimal, StrictSerializer, Text
-from orders.models import Action
+from orders.signal_rows import ASKED, Action
 
 RESERVED_STRATEGIES = {"EXTERNAL"}
 METADATA_BYTES = 4096
 
 
-def _choices(enum: Any) -> list[str]:
+def not_reserved(strategy: str) -> None:
+    """Refuse the names that are the engine's own."""
+    if strategy.upper() in RESERVED_STRATEGIES:
+        raise serializers.ValidationError("a reserved name", code="reserved")
+
+
+def choices(enum: Any) -> list[str]:
+    """Return what a field takes for an enumeration."""
     return [member.value for member in enum]
 
 
@@ -99,16 +106,16 @@ class SignalInput(StrictSerializer):
     """The body of POST /signals."""
 
     signal_id = Text(max_length=128)
-    strategy = serializers.RegexField(r"^[A-Za-z0-9_.\-]{1,64}\Z")
+    strategy = serializers.RegexField(r"^[A-Za-z0-9_.\-]{1,64}\Z", validators=[not_reserved])
     account = Text(max_length=64, required=False, allow_null=True)
     symbol = Text(max_length=64)
-    action = Choice(choices=_choices(Action))
+    action = Choice(choices=choices(ASKED))
     quantity = ExactDecimal(required=False, allow_null=True)
     fraction = Unsupported(required=False, allow_null=True)
-    order_type = Choice(choices=_choices(OrderType), default=OrderType.MARKET.value)
+    order_type = Choice(choices=choices(OrderType), default=OrderType.MARKET.value)
     limit_price = ExactDecimal(required=False, allow_null=True)
     stop_price = ExactDecimal(required=False, allow_null=True)
-    time_in_force = Choice(choices=_choices(TimeInForce), default=TimeInForce.DAY.value)
+    time_in_force = Choice(choices=choices(TimeInForce), default=TimeInForce.DAY.value)
     expires_at = Moment(required=False, allow_null=True)
     product = Text(max_length=32, required=False, allow_null=True)
     exchange = Text(max_length=32, required=False, allow_null=True)
@@ -124,12 +131,6 @@ class SignalInput(StrictSerializer):
     reason = Text(max_length=500, required=False, allow_null=True)
     tag = Text(max_length=64, required=False, allow_null=True)
     metadata = Metadata(required=False, allow_null=True)
-
-    def validate_strategy(self, value: str) -> str:
-        """Refuse the names that are the engine's own."""
-        if value.upper() in RESERVED_STRATEGIES:
-            raise serializers.ValidationError("a reserved name", code="reserved")
-        return value
 
     def validate_order_type(self, value: str) -> OrderType:
         """Return the type by its name."""

@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 from django.db import models
+from django.db.models import Q
 
 from brokers.models import BrokerConnection, Instrument
 from orders.clients import ApiClient
@@ -23,6 +24,10 @@ class Action(StrEnum):
     SELL = "SELL"
     EXIT = "EXIT"
     HOLD = "HOLD"
+    GROUP = "GROUP"  # of the engine's own making: clients submit a group
+
+
+ASKED = (Action.BUY, Action.SELL, Action.EXIT, Action.HOLD)
 
 
 class SignalStatus(StrEnum):
@@ -39,7 +44,8 @@ class SignalStatus(StrEnum):
 class Signal(models.Model):
     """A request to trade, judged and answered once. The key is (client, strategy, signal_id).
 
-    `answer` is the body every repetition of the key gets, to the byte.
+    `answer` is the body every repetition of the key gets, to the byte. A group's signal has no
+    instrument of its own.
     """
 
     client = models.ForeignKey(ApiClient, on_delete=models.PROTECT)
@@ -48,7 +54,7 @@ class Signal(models.Model):
     body_hash = models.CharField(max_length=64)
     body = models.JSONField()
     connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
-    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, null=True)
     action = models.CharField(max_length=8, choices=_choices(Action))
     quantity = models.DecimalField(null=True, **MONEY)
     status = models.CharField(max_length=24, choices=_choices(SignalStatus))
@@ -64,9 +70,23 @@ class Signal(models.Model):
         constraints = [
             models.UniqueConstraint(
                 name="signal_key_once", fields=["client", "strategy", "signal_id"]
-            )
+            ),
+            models.CheckConstraint(
+                name="signal_names_its_instrument",
+                condition=Q(action="GROUP") | Q(instrument__isnull=False),
+            ),
         ]
         indexes = [models.Index(fields=["connection", "-id"])]
 
     def __str__(self) -> str:
         return f"{self.strategy}/{self.signal_id}"
+
+    @property
+    def traded(self) -> Instrument:
+        """Return what it asks to trade.
+
+        :raises ValueError: it is a group's
+        """
+        if self.instrument is None:
+            raise ValueError(f"signal {self.pk} is a group's")
+        return self.instrument

@@ -5,7 +5,7 @@ from datetime import datetime, time
 from decimal import Decimal
 
 from brokers.contract import OrderType, Side
-from risk.facts import Change, Held, KillLevel, Limit, SystemMode
+from risk.facts import Change, GroupRisk, Held, KillLevel, Limit, SystemMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class References:
     min_notional: Decimal | None
     margin_rate: Decimal
     expires_at: datetime | None
+    strike: Decimal | None
+    right: str
     in_session: bool | None
     clock: datetime | None
     signal_id: int
@@ -82,7 +84,7 @@ class Asked:
 
     `side` None closes what is held, `quantity` None all of it that can be closed; `excluding` is an
     order of ours whose place it takes, `filled` what that one has traded, `change` what the new
-    terms do to it.
+    terms do to it; `group` is what the whole risks that it is a leg of.
     """
 
     account: str
@@ -103,6 +105,7 @@ class Asked:
     change: Change | None = None
     excluding: int = 0
     filled: Decimal = Decimal(0)
+    group: GroupRisk | None = None
 
 
 class UnknownNames(Exception):

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from orders import approving, breaker_watch, hints, proposals, submission
+from orders import approving, breaker_watch, groups, hints, proposals, submission
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import Order
 from orders.monitoring import counts_from
@@ -24,6 +24,7 @@ def sweep(*, now: datetime) -> int:
         + _to_cancel(now=now)
         + _to_replace(now=now)
         + _to_act()
+        + _to_advance(now=now)
         + approving.expire(now=now)
         + proposals.expire(now=now)
     )
@@ -83,4 +84,11 @@ def _to_act() -> int:
     waiting = breaker_watch.waiting_to_act()
     for breaker_id in waiting:
         hints.act_on_breaker(breaker_id)
+    return len(waiting)
+
+
+def _to_advance(*, now: datetime) -> int:
+    waiting = groups.due(now=now)[:BATCH]
+    for group_id in waiting:
+        hints.advance_group(group_id)
     return len(waiting)

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from orders import breaker_watch, monitoring, replacement_sending, submission, sweeper
+from orders import breaker_watch, groups, monitoring, replacement_sending, submission, sweeper
 
 
 @shared_task(name="orders.transmit_order")
@@ -34,6 +34,12 @@ def replace_order(*, order_id: int) -> None:
 def act_on_breaker(*, breaker_id: int) -> None:
     """Do what a tripped breaker is to do."""
     breaker_watch.act(breaker_id, now=timezone.now())
+
+
+@shared_task(name="orders.advance_group")
+def advance_group(*, group_id: int) -> None:
+    """Do a group's next step."""
+    groups.advance(group_id, now=timezone.now())
 
 
 @shared_task(name="orders.sweep")

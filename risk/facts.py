@@ -106,6 +106,17 @@ class UnitGreeks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRisk:
+    """What a group of orders can lose at expiry, money, positive; None: it cannot be told.
+
+    `unbounded`: there is no most that it can lose.
+    """
+
+    max_loss: Decimal | None
+    unbounded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All a verdict is made of. Times are aware; quantities and prices positive; ages seconds.
 
@@ -116,7 +127,7 @@ class Facts:
     the best price of our own working orders on the other side. `greeks` are the instrument's, None
     where they are not known or rest on quotes that are too old. `duplicate_age` is how long ago the
     same order came. `capital` is the account's money, `account_pnl` what it has made (None:
-    unknown).
+    unknown). `group` is what the whole risks that the order is a leg of.
     """
 
     now: datetime
@@ -169,6 +180,7 @@ class Facts:
     duplicate_age: Decimal | None = None
     capital: Decimal | None = None
     account_pnl: Decimal | None = None
+    group: GroupRisk | None = None
 
     @property
     def adds(self) -> Decimal:
@@ -283,6 +295,15 @@ def _greeks(stored: dict[str, str] | None) -> UnitGreeks | None:
     return UnitGreeks(**{name: Decimal(value) for name, value in stored.items()})
 
 
+def _group(stored: dict[str, Any] | None) -> GroupRisk | None:
+    if stored is None:
+        return None
+    loss = stored["max_loss"]
+    return GroupRisk(
+        max_loss=None if loss is None else Decimal(loss), unbounded=stored["unbounded"]
+    )
+
+
 _READ_FACTS: dict[str, Callable[[Any], Any]] = {
     **{f.name: _reader(f.type) for f in fields(Facts)},
     "breakers": tuple,
@@ -292,4 +313,5 @@ _READ_FACTS: dict[str, Callable[[Any], Any]] = {
     "account": _held,
     "strategy": _held,
     "greeks": _greeks,
+    "group": _group,
 }

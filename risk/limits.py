@@ -36,6 +36,7 @@ class Metric(StrEnum):
     MAX_VEGA = "max_vega"
     MAX_THETA = "max_theta"
     MAX_RHO = "max_rho"
+    MAX_GROUP_LOSS = "max_group_loss"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ MEANINGS: Mapping[Metric, Meaning] = {
     Metric.MAX_VEGA: Meaning("money per volatility point", ANY, shared=True),
     Metric.MAX_THETA: Meaning("money per calendar day", ANY, shared=True),
     Metric.MAX_RHO: Meaning("money per percentage point of the rate", ANY, shared=True),
+    Metric.MAX_GROUP_LOSS: Meaning("money", frozenset({"account", "strategy", "underlying"})),
 }
 #: Limits on what the book reacts to, and the Greek of each.
 GREEK_OF: Mapping[Metric, str] = {

@@ -58,25 +58,28 @@ def limits_exclusive() -> None:
     statements.run("SELECT pg_advisory_xact_lock(%s)", [LIMITS])
 
 
-def to_judge(key: str, *, connection_id: int, instrument_id: int) -> None:
-    """Lock what one verdict needs: limits (shared), the key's repeats, and the instrument's book.
+def to_judge(key: str, *, connection_id: int, instrument_ids: Sequence[int]) -> None:
+    """Lock what a verdict needs: limits (shared), the key's repeats, and the instruments' books.
 
     Two orders of an account in one instrument are judged one after the other, so that position,
     self-trade, duplicates and what can be closed are as the first left them. The commit need not
     be flushed; whatever leaves the process afterwards is preceded by a flush (orders/intake.py).
     """
+    books = [f"{connection_id}/{instrument}" for instrument in sorted(set(instrument_ids))]
     statements.run(
         "SELECT set_config('synchronous_commit', 'off', true),"
         " pg_advisory_xact_lock_shared(%s),"
-        " pg_advisory_xact_lock(hashtextextended(%s, 0)),"
-        " pg_advisory_xact_lock(hashtextextended(%s, 1))",
-        [LIMITS, key, f"{connection_id}/{instrument_id}"],
+        " pg_advisory_xact_lock(hashtextextended(%s, 0))"
+        + ", pg_advisory_xact_lock(hashtextextended(%s, 1))"
+        * len(books),
+        [LIMITS, key, *books],
     )
 
 
 def shared_limits(params: dict[str, Any]) -> list[tuple[str, bool]]:
     """Lock, by id, the limits that orders in different instruments take from, and apply.
 
+    `params` are those of `APPLIES`, with `symbols` and `underlyings` of all orders to be judged.
     Return the metric of each, and whether it spans accounts. Verdicts under one such limit are made
     one after the other.
     """
@@ -88,17 +91,23 @@ def orders_and_positions(account: str, client_order_ids: Sequence[str]) -> None:
     statements.run(_ORDERS_AND_POSITIONS, [account, list(client_order_ids)])
 
 
-#: The limits that apply to an order; a part of larger statements.
-APPLIES = """(l.connection_id IS NULL OR l.connection_id = %(connection)s)
-    AND l.strategy IN ('', %(strategy)s) AND l.symbol IN ('', %(symbol)s)
-    AND l.underlying IN ('', %(underlying)s)
+_APPLIES = """(l.connection_id IS NULL OR l.connection_id = %(connection)s)
+    AND l.strategy IN ('', %(strategy)s) AND {symbols} AND {underlyings}
     AND (l.effective_from IS NULL OR l.effective_from <= %(now)s)
     AND (l.effective_until IS NULL OR l.effective_until > %(now)s)"""
+#: The limits that apply to an order; a part of larger statements.
+APPLIES = _APPLIES.format(
+    symbols="l.symbol IN ('', %(symbol)s)", underlyings="l.underlying IN ('', %(underlying)s)"
+)
+_APPLIES_TO_ANY = _APPLIES.format(
+    symbols="(l.symbol = '' OR l.symbol = ANY(%(symbols)s))",
+    underlyings="(l.underlying = '' OR l.underlying = ANY(%(underlyings)s))",
+)
 _SHARED = ", ".join(f"'{metric}'" for metric, meaning in MEANINGS.items() if meaning.shared)
 _SHARED_LIMITS = f"""
 SELECT pg_advisory_xact_lock(7316003, mine.id::int), mine.metric, mine.spans
 FROM (SELECT l.id, l.metric, l.connection_id IS NULL AS spans FROM risk_risklimit l
-      WHERE l.metric IN ({_SHARED}) AND {APPLIES}
+      WHERE l.metric IN ({_SHARED}) AND {_APPLIES_TO_ANY}
       ORDER BY l.id OFFSET 0) AS mine
 """  # noqa: S608 our own names
 

@@ -77,17 +77,15 @@ class SignalList(APIView):
         if not isinstance(request.data, Mapping):
             raise Problem(400, "invalid", "A JSON object is expected.")
         values = FORM.run_validation(request.data)
-        account = _account(values.get("account"), principal)
+        account = account_of(values.get("account"), principal)
         signal = _request(values, account=account, body=request.data)
         try:
             outcome = intake.submit_signal(signal, client=principal.client, now=timezone.now())
         except InvalidSignal as e:
             raise Problem(400, "invalid", str(e), e.errors) from e
         except IdempotencyConflict as e:
-            detail = "This key was used before, with another body."
-            errors = [{"field": "signal_id", "code": "idempotency_conflict", "detail": detail}]
-            raise Problem(409, "idempotency_conflict", detail, errors) from e
-        return _answer(outcome)
+            raise conflict() from e
+        return answer(outcome)
 
     @extend_schema(operation_id="list_signals", responses={200: dict})
     def get(self, request: ApiRequest) -> Response:
@@ -181,7 +179,14 @@ def _request(values: Mapping[str, Any], *, account: str, body: Mapping[str, Any]
     )
 
 
-def _answer(outcome: Outcome) -> HttpResponse:
+def conflict() -> Problem:
+    """Return what a key that was used with another body gets."""
+    detail = "This key was used before, with another body."
+    errors = [{"field": "signal_id", "code": "idempotency_conflict", "detail": detail}]
+    return Problem(409, "idempotency_conflict", detail, errors)
+
+
+def answer(outcome: Outcome) -> HttpResponse:
     """Return the stored answer, to the byte."""
     kind = CONTENT_TYPE if outcome.status >= 400 else "application/json"
     response = HttpResponse(outcome.body, status=outcome.status, content_type=kind)
@@ -192,7 +197,7 @@ def _answer(outcome: Outcome) -> HttpResponse:
     return response
 
 
-def _account(named: str | None, principal: Principal) -> str:
+def account_of(named: str | None, principal: Principal) -> str:
     """Return the account; what the client may not use does not exist for it."""
     accounts = principal.accounts
     if named is None:

@@ -36,6 +36,7 @@ CHECKS: tuple[Callable[[Facts], Any], ...] = (
     order.min_notional,
     order.max_order_quantity,
     order.max_order_notional,
+    order.max_group_loss,
     book.max_position,
     book.max_open_orders,
     book.max_gross_exposure,

@@ -168,6 +168,24 @@ def max_order_notional(f: Facts) -> Iterator[Check]:
         yield check("max_order_notional", ok, detail, value=value, limit=limit.value)
 
 
+def max_group_loss(f: Facts) -> Iterator[Check]:
+    """The most that the group of orders it is a leg of can lose at expiry."""
+    if f.group is None:
+        return
+    for limit in f.of(Metric.MAX_GROUP_LOSS):
+        detail = f"the most the group can lose at expiry ({limit.scope})"
+        if f.group.unbounded:
+            yield check("max_group_loss", False, detail, value="unbounded", limit=limit.value)
+        elif f.group.max_loss is None:
+            said = "what the group can lose at expiry cannot be told"
+            yield unknown("max_group_loss", said, limit=limit.value)
+        else:
+            loss = f.group.max_loss
+            yield check(
+                "max_group_loss", loss <= limit.value, detail, value=loss, limit=limit.value
+            )
+
+
 def duplicate_order(f: Facts) -> Check | None:
     """Not the same order again within a window. A position can always be closed."""
     window = f.strictest(Metric.DUPLICATE_WINDOW)

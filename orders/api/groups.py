@@ -1,0 +1,221 @@
+"""Groups: several orders that are one decision."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from brokers.contract import OrderType, Side
+from execution_site.http import ApiRequest, Problem
+from execution_site.listing import answer_list
+from orders import group_intake, group_view, groups
+from orders.api.signals import account_of, answer, conflict
+from orders.authentication import Principal
+from orders.clients import Scope
+from orders.fields import ExactDecimal, StrictSerializer, Text
+from orders.group_course import OnLegFailure
+from orders.group_intake import GroupRequest, LegRequest
+from orders.group_shapes import MOST_LEGS, GroupType
+from orders.groups import NotExitable
+from orders.requests import IdempotencyConflict, InvalidSignal
+from orders.serializers import Choice, Metadata, Moment, Unsupported, choices, not_reserved
+from risk import control
+from risk.facts import SystemMode
+
+FILTERS = {
+    "account": "connection__name",
+    "strategy": "strategy",
+    "status": "status",
+    "type": "type",
+    "since": "created_at__gte",
+    "until": "created_at__lt",
+}
+LONGEST_TIMEOUT = 3_600
+EXAMPLE = {
+    "signal_id": "condor/NIFTY/2026-11-20",
+    "strategy": "weekly_condor",
+    "account": "paper",
+    "type": "IRON_CONDOR",
+    "legs": [
+        {"symbol": "NIFTY28NOV2623500PE", "action": "BUY", "quantity": "65"},
+        {"symbol": "NIFTY28NOV2623750PE", "action": "SELL", "quantity": "65"},
+        {"symbol": "NIFTY28NOV2624250CE", "action": "SELL", "quantity": "65"},
+        {"symbol": "NIFTY28NOV2624500CE", "action": "BUY", "quantity": "65"},
+    ],
+    "policy": {"on_leg_failure": "UNWIND", "leg_timeout_seconds": 30},
+}
+
+
+class LegInput(StrictSerializer):
+    """One leg."""
+
+    symbol = Text(max_length=64)
+    action = Choice(choices=choices(Side))
+    quantity = ExactDecimal()
+    order_type = Choice(
+        choices=[OrderType.MARKET.value, OrderType.LIMIT.value], default=OrderType.MARKET.value
+    )
+    limit_price = ExactDecimal(required=False, allow_null=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Check what depends on more than one field."""
+        errors, price = {}, attrs.get("limit_price")
+        is_limit = attrs["order_type"] == OrderType.LIMIT
+        if attrs["quantity"] <= 0:
+            errors["quantity"] = "the quantity must be positive"
+        if is_limit and (price is None or price <= 0):
+            errors["limit_price"] = "LIMIT needs a positive limit_price"
+        if not is_limit and price is not None:
+            errors["limit_price"] = "MARKET has no limit_price"
+        if errors:
+            raise serializers.ValidationError(errors)
+        return attrs
+
+
+class PolicyInput(StrictSerializer):
+    """What becomes of the whole when a leg is not filled."""
+
+    on_leg_failure = Choice(choices=choices(OnLegFailure), default=OnLegFailure.UNWIND.value)
+    leg_timeout_seconds = serializers.IntegerField(
+        min_value=1, max_value=LONGEST_TIMEOUT, default=30
+    )
+
+
+class GroupInput(StrictSerializer):
+    """The body of POST /groups."""
+
+    signal_id = Text(max_length=128)
+    strategy = serializers.RegexField(r"^[A-Za-z0-9_.\-]{1,64}\Z", validators=[not_reserved])
+    account = Text(max_length=64, required=False, allow_null=True)
+    type = Choice(choices=choices(GroupType))
+    legs = serializers.ListField(child=LegInput(), min_length=2, max_length=MOST_LEGS)
+    protect = Unsupported(required=False, allow_null=True)
+    policy = PolicyInput(required=False, allow_null=True)
+    generated_at = Moment(required=False, allow_null=True)
+    valid_until = Moment(required=False, allow_null=True)
+    correlation_id = Text(max_length=128, required=False, allow_null=True)
+    reason = Text(max_length=500, required=False, allow_null=True)
+    tag = Text(max_length=64, required=False, allow_null=True)
+    metadata = Metadata(required=False, allow_null=True)
+
+
+class ExitInput(StrictSerializer):
+    """Why a group is closed."""
+
+    reason = Text(max_length=200)
+
+
+class GroupList(APIView):
+    """Groups."""
+
+    @extend_schema(
+        operation_id="submit_group",
+        request=GroupInput,
+        responses={202: dict, 400: dict, 401: dict, 403: dict, 409: dict, 422: dict},
+        examples=[OpenApiExample("An iron condor", value=EXAMPLE, request_only=True)],
+    )
+    def post(self, request: ApiRequest) -> HttpResponse:
+        """Submit a group: 202 when all its legs passed risk, 422 when any was refused."""
+        principal: Principal = request.auth
+        principal.require(Scope.TRADE)
+        if not isinstance(request.data, Mapping):
+            raise Problem(400, "invalid", "A JSON object is expected.")
+        form = GroupInput(data=request.data)
+        form.is_valid(raise_exception=True)
+        values = form.validated_data
+        wanted = _request(
+            values, account=account_of(values.get("account"), principal), body=request.data
+        )
+        try:
+            outcome = group_intake.submit_group(wanted, client=principal.client, now=timezone.now())
+        except InvalidSignal as e:
+            raise Problem(400, "invalid", str(e), e.errors) from e
+        except IdempotencyConflict as e:
+            raise conflict() from e
+        response = answer(outcome)
+        if outcome.group_id is not None:
+            response["Location"] = f"/api/v1/groups/{outcome.group_id}"
+        return response
+
+    @extend_schema(operation_id="list_groups", responses={200: dict})
+    def get(self, request: ApiRequest) -> Response:
+        """List groups with their orders, newest first."""
+        rows = group_view.of_accounts(request.auth.accounts)
+        return answer_list(request, rows, FILTERS, group_view.brief)
+
+
+class GroupDetail(APIView):
+    """One group."""
+
+    @extend_schema(operation_id="get_group", responses={200: dict, 404: dict})
+    def get(self, request: ApiRequest, pk: int) -> Response:
+        """Return a group with its PnL, Greeks, net debit and extremes at expiry."""
+        rows = group_view.of_accounts(request.auth.accounts)
+        return Response(group_view.describe(get_object_or_404(rows, pk=pk)))
+
+
+class GroupExit(APIView):
+    """Closing the whole of a group."""
+
+    @extend_schema(
+        operation_id="exit_group",
+        request=ExitInput,
+        responses={202: dict, 400: dict, 403: dict, 404: dict, 409: dict, 422: dict},
+    )
+    def post(self, request: ApiRequest, pk: int) -> Response:
+        """Close all that a group holds: what works is cancelled, short legs are closed first.
+
+        Asking twice is fine. Like any signal it is refused in GUIDE.
+        """
+        request.auth.require(Scope.TRADE)
+        form = ExitInput(data=request.data)
+        form.is_valid(raise_exception=True)
+        rows = group_view.of_accounts(request.auth.accounts)
+        group = get_object_or_404(rows, pk=pk)
+        if control.current().mode == SystemMode.GUIDE:
+            errors = [{"field": "system_mode", "code": "system_mode", "detail": "GUIDE"}]
+            raise Problem(422, "risk_refused", "system_mode: the system is in GUIDE", errors)
+        try:
+            groups.request_exit(group.pk, reason=form.validated_data["reason"], now=timezone.now())
+        except NotExitable as e:
+            raise Problem(409, e.code, str(e)) from e
+        return Response(group_view.describe(rows.get(pk=pk)), 202)
+
+
+def _request(values: Mapping[str, Any], *, account: str, body: Mapping[str, Any]) -> GroupRequest:
+    """Return a validated body as what intake takes."""
+    policy = values.get("policy") or {}
+    if policy:
+        policy = {
+            "on_leg_failure": OnLegFailure(policy["on_leg_failure"]),
+            "leg_timeout_seconds": policy["leg_timeout_seconds"],
+        }
+    legs = [
+        LegRequest(
+            symbol=leg["symbol"],
+            side=Side(leg["action"]),
+            quantity=leg["quantity"],
+            order_type=OrderType(leg["order_type"]),
+            limit_price=leg.get("limit_price"),
+        )
+        for leg in values["legs"]
+    ]
+    return GroupRequest(
+        signal_id=values["signal_id"],
+        strategy=values["strategy"],
+        account=account,
+        type=GroupType(values["type"]),
+        legs=legs,
+        body=dict(body),
+        generated_at=values.get("generated_at"),
+        valid_until=values.get("valid_until"),
+        correlation_id=values.get("correlation_id") or "",
+        reason=values.get("reason") or "",
+        **policy,
+    )

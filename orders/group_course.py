@@ -1,0 +1,123 @@
+"""Where a group stands and what it does next: decided here, from its legs alone; done elsewhere.
+
+A group goes in by stages, each leg's order released when the stage before it is filled. Once a leg
+has ended unfilled, or its time is over, whatever still works is cancelled, and when all has ended
+the policy decides: KEEP what is filled, or UNWIND it. An unwinding closes short legs before the
+long ones that protect them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from brokers.contract import Side
+from orders.lifecycle import TERMINAL, OrderStatus
+
+ZERO = Decimal(0)
+
+
+class GroupStatus(StrEnum):
+    """What a group has come to. CREATED: nothing is filled; CLOSED: what was filled is closed."""
+
+    CREATED = "CREATED"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    UNWINDING = "UNWINDING"
+    CLOSED = "CLOSED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+
+
+FINAL = frozenset(
+    {GroupStatus.CLOSED, GroupStatus.CANCELLED, GroupStatus.REJECTED, GroupStatus.FAILED}
+)
+
+
+class OnLegFailure(StrEnum):
+    """What becomes of the legs that are filled when another is not."""
+
+    UNWIND = "UNWIND"
+    KEEP = "KEEP"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegState:
+    """One leg as it stands. `held` is what it has opened and not closed again, positive.
+
+    `closing`: an order to close it works. `waits`: its order is not released yet.
+    """
+
+    number: int
+    side: Side
+    stage: int
+    status: OrderStatus
+    waits: bool
+    filled: Decimal
+    held: Decimal
+    closing: bool
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether its entry can fill no more."""
+        return self.status in TERMINAL
+
+    @property
+    def fell_short(self) -> bool:
+        """Tell whether its entry ended without being filled."""
+        return self.ended and self.status is not OrderStatus.FILLED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What to do: the status to show, legs to release, whether to cancel, legs to close.
+
+    `settled`: nothing more will come of it unless somebody asks.
+    """
+
+    status: GroupStatus
+    release: tuple[int, ...] = ()
+    cancel: bool = False
+    close: tuple[int, ...] = ()
+    settled: bool = False
+
+
+def next_step(
+    legs: Sequence[LegState], *, policy: OnLegFailure, giving_up: bool, exiting: bool
+) -> Step:
+    """Return a group's next step.
+
+    `giving_up`: a leg's time is over, or a leg has fallen short before; `exiting`: somebody asked
+    for the whole to be closed.
+    """
+    filled = any(leg.filled for leg in legs)
+    standing = GroupStatus.PARTIALLY_FILLED if filled else GroupStatus.CREATED
+    whole = all(leg.status is OrderStatus.FILLED for leg in legs)
+    if whole and not exiting:
+        return Step(status=GroupStatus.FILLED, settled=True)
+    if exiting or giving_up or any(leg.fell_short for leg in legs):
+        if not all(leg.ended for leg in legs):
+            return Step(status=GroupStatus.UNWINDING if exiting else standing, cancel=True)
+        if not filled:
+            rejected = any(leg.status in _TURNED_AWAY for leg in legs)
+            ended = GroupStatus.REJECTED if rejected else GroupStatus.CANCELLED
+            return Step(status=ended, settled=True)
+        if policy is OnLegFailure.UNWIND or exiting:
+            return _unwind(legs)
+        return Step(status=standing, settled=True)
+    stage = min(leg.stage for leg in legs if leg.status is not OrderStatus.FILLED)
+    due = tuple(leg.number for leg in legs if leg.stage == stage and leg.waits)
+    return Step(status=standing, release=due)
+
+
+_TURNED_AWAY = frozenset({OrderStatus.REJECTED, OrderStatus.FAILED})
+
+
+def _unwind(legs: Sequence[LegState]) -> Step:
+    left = [leg for leg in legs if leg.held > ZERO]
+    if not left and not any(leg.closing for leg in legs):
+        return Step(status=GroupStatus.CLOSED, settled=True)
+    short = [leg for leg in legs if leg.side is Side.SELL and (leg.held or leg.closing)]
+    now = [leg for leg in (short or left) if leg.held and not leg.closing]
+    return Step(status=GroupStatus.UNWINDING, close=tuple(leg.number for leg in now))

@@ -1,0 +1,279 @@
+"""Groups on their way: each step is derived from rows, so a crash between two of them is no event.
+
+A group is looked at when a leg of it changes, and once a second until it is settled. What it does
+next is decided in orders/group_course.py; here it is done, under the group's lock. Closing orders
+go through the gate like any other; what the gate refuses (a kill, a quote that is missing) is tried
+again, what the venue refuses only so many times.
+"""
+
+import logging
+from collections import defaultdict
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+
+from django.db import transaction
+from django.db.models import F, Q
+
+from brokers.contract import Side
+from execution_site.events import EventType, record_event
+from orders import entries, facts, hints
+from orders.admission import Ticket, admit, new_decision, new_order
+from orders.group_course import (
+    FINAL,
+    GroupStatus,
+    LegState,
+    OnLegFailure,
+    Step,
+    next_step,
+)
+from orders.group_payloads import group_json
+from orders.lifecycle import OPEN, TERMINAL, OrderStatus, PendingAction
+from orders.models import Order, OrderGroup, Origin
+from orders.situation import Asked
+from risk import locks
+from risk.gate import judge
+
+LOOK_AGAIN = timedelta(seconds=1)
+TRY_AGAIN = timedelta(seconds=2)  # what the gate refused to close
+LOOKED_BACK = timedelta(days=1)  # how long a settled group is watched for late fills
+CLOSE_ATTEMPTS = 10  # of orders to close that the venue did not fill
+
+logger = logging.getLogger(__name__)
+
+
+class NotExitable(Exception):
+    """There is nothing of the group to close. `code` is stable."""
+
+    code = "group_not_exitable"
+
+
+def due(*, now: datetime) -> list[int]:
+    """Return the groups to be looked at: unsettled ones, and settled ones with later news."""
+    late = Q(settled_at__gt=now - LOOKED_BACK, orders__updated_at__gt=F("settled_at"))
+    rows = OrderGroup.objects.filter(Q(due_at__lte=now) | late).order_by("pk")
+    return list(rows.values_list("pk", flat=True).distinct())
+
+
+def advance(group_id: int, *, now: datetime) -> None:
+    """Do the next step of a group. Safe to call twice, and at any time."""
+    with transaction.atomic(durable=True):
+        group = _locked(group_id)
+        if group.status == GroupStatus.FAILED:
+            return
+        legs = _legs(group)
+        step = _next(group, legs, now=now)
+        if step.cancel:
+            _cancel(group, now=now)
+        for number in step.release:
+            _release(group, number, now=now)
+        _settle(group, step, now=now)
+    for number in step.close:
+        _close(group_id, number, now=now)
+
+
+def request_exit(group_id: int, *, reason: str, now: datetime) -> None:
+    """Close the whole of a group: what works is cancelled, what is filled is closed.
+
+    :raises NotExitable: it has been closed, or nothing of it was ever filled
+    """
+    with transaction.atomic(durable=True):
+        group = _locked(group_id)
+        if group.status in FINAL:
+            raise NotExitable(f"the group is {group.status}")
+        if not group.exit_reason:
+            group.exit_reason = reason[:200] or "asked for"
+            group.status = GroupStatus.UNWINDING.value
+            group.due_at, group.settled_at = now, None
+            _save(group, now=now)
+        transaction.on_commit(lambda: hints.advance_group(group_id), robust=True)
+
+
+def _locked(group_id: int) -> OrderGroup:
+    locks.rows(OrderGroup.objects.filter(pk=group_id))
+    return OrderGroup.objects.select_related("connection").get(pk=group_id)
+
+
+def _legs(group: OrderGroup) -> list[LegState]:
+    """Return the legs as their orders are now."""
+    opened: dict[int, Order] = {}
+    closed: defaultdict[int, Decimal] = defaultdict(Decimal)
+    closing = set()
+    for order in group.orders.order_by("pk"):
+        number = order.leg if order.leg is not None else -1
+        if order.origin == Origin.SIGNAL:
+            opened[number] = order
+            continue
+        closed[number] += order.filled_quantity
+        if order.status in OPEN:
+            closing.add(number)
+    elsewhere = set(group.closed_elsewhere)
+    return [
+        LegState(
+            number=number,
+            side=Side(order.side),
+            stage=int(_is_second(order, opened)),
+            status=OrderStatus(order.status),
+            waits=order.status == OrderStatus.PENDING and order.due_at is None,
+            filled=order.filled_quantity,
+            held=Decimal(0)
+            if number in elsewhere
+            else max(order.filled_quantity - closed[number], Decimal(0)),
+            closing=number in closing,
+        )
+        for number, order in sorted(opened.items())
+    ]
+
+
+def _is_second(order: Order, opened: dict[int, Order]) -> bool:
+    """Tell whether a leg waits for those that protect it (orders/group_shapes.py, `stages`)."""
+    mixed = len({one.side for one in opened.values()}) > 1
+    return mixed and order.side == Side.SELL
+
+
+def _next(group: OrderGroup, legs: list[LegState], *, now: datetime) -> Step:
+    """Return the next step; that it gives up, once it does, is kept with the reason."""
+    short = [leg for leg in legs if leg.fell_short]
+    whole = all(leg.status is OrderStatus.FILLED for leg in legs)
+    if not group.failure and not group.exit_reason and not whole:
+        if short:
+            order = group.orders.get(leg=short[0].number, origin=Origin.SIGNAL)
+            said = f": {order.status_reason}" if order.status_reason else ""
+            group.failure = f"leg {short[0].number} {order.status}{said}"[:200]
+        elif now >= group.deadline_at:
+            group.failure = f"not filled within {group.leg_timeout_seconds} s"
+    return next_step(
+        legs,
+        policy=OnLegFailure(group.on_leg_failure),
+        giving_up=bool(group.failure),
+        exiting=bool(group.exit_reason),
+    )
+
+
+def _cancel(group: OrderGroup, *, now: datetime) -> None:
+    """Cancel every order of the group that opens a leg and still works."""
+    working = group.orders.filter(
+        origin=Origin.SIGNAL, status__in=OPEN, pending_action=PendingAction.NONE
+    )
+    ids = locks.rows(working)
+    for order in Order.objects.filter(pk__in=ids).select_related("connection", "instrument"):
+        if order.status not in TERMINAL and order.pending_action == PendingAction.NONE:
+            entries.cancel_locked(order, reason=f"group {group.pk}", now=now)
+
+
+def _release(group: OrderGroup, number: int, *, now: datetime) -> None:
+    """Make a leg's order due; from now on its stage has its time."""
+    waiting = group.orders.filter(
+        leg=number, origin=Origin.SIGNAL, status=OrderStatus.PENDING, due_at=None
+    )
+    for order_id in locks.rows(waiting):
+        if waiting.filter(pk=order_id).update(due_at=now):
+            hint = partial(hints.transmit, order_id, group.connection.name)
+            transaction.on_commit(hint, robust=True)
+    group.deadline_at = now + timedelta(seconds=group.leg_timeout_seconds)
+
+
+def _settle(group: OrderGroup, step: Step, *, now: datetime) -> None:
+    """Write where the group stands, with its event where that has changed."""
+    was = OrderGroup.objects.values_list("status", "failure").get(pk=group.pk)
+    group.status = step.status.value
+    group.due_at = None if step.settled else now + LOOK_AGAIN
+    group.settled_at = now if step.settled else None
+    if step.settled:
+        group.detail = ""
+    _save(group, now=now, tell=was != (group.status, group.failure))
+
+
+def _save(group: OrderGroup, *, now: datetime, tell: bool = True) -> None:
+    group.updated_at = now
+    group.save()
+    if tell:
+        account = group.connection.name
+        shown = group_json(group, account=account, legs=())
+        record_event(EventType.GROUP, shown, account=account, at=now)
+
+
+def _close(group_id: int, number: int, *, now: datetime) -> None:
+    """Close what a group holds of a leg by one order, through the gate, unless one works already.
+
+    The strategy's position may be smaller by now: no more than that is closed.
+    """
+    opened = Order.objects.select_related("connection", "instrument").get(
+        group_id=group_id, leg=number, origin=Origin.SIGNAL
+    )
+    account, symbol = opened.connection.name, opened.instrument.symbol
+    asked = Asked(
+        account=account,
+        strategy=opened.strategy,
+        symbol=symbol,
+        side=Side(opened.side).opposite,
+        quantity=None,
+        reduce_only=True,
+        origin=Origin.UNWIND.value,
+        key=f"group/{group_id}/{number}",
+    )
+    known = facts.references(account, symbol, now=now)
+    day = opened.connection.trading_date(known.clock or now)
+    with transaction.atomic(durable=True):
+        shared = facts.lock(known, asked, now=now)
+        group = _locked(group_id)
+        leg = next(leg for leg in _legs(group) if leg.number == number)
+        if not leg.held or leg.closing:
+            return
+        earlier = group.orders.filter(leg=number, origin=Origin.UNWIND).count()
+        seen = facts.read(known, asked, shared, now=now, day=day)
+        can_close = facts.closable(seen, leg.side.opposite)
+        if not can_close:
+            group.closed_elsewhere = [*group.closed_elsewhere, number]
+            group.detail = f"leg {number} was closed elsewhere"
+            _save(group, now=now)
+            return
+        if _turned_away(group) >= CLOSE_ATTEMPTS:
+            _fail(group, number, now=now)
+            return
+        asked = replace(asked, quantity=min(leg.held, can_close))
+        judged = facts.judged(known, seen, asked, now=now)
+        verdict = judge(judged)
+        if verdict.refused:
+            failed = [c for c in verdict.checks if c.status != "PASSED"]
+            why = "; ".join(f"{c.name}: {c.detail}" for c in failed)
+            _wait(group, f"leg {number} cannot be closed yet: {why}", now=now)
+            return
+        new_decision(known, verdict, judged, now=now).save(force_insert=True)
+        ticket = Ticket(
+            account=account,
+            strategy=opened.strategy,
+            client="engine",
+            key=f"group/{group_id}",
+            leg=number * 1_000 + earlier,
+            origin=Origin.UNWIND,
+        )
+        order = new_order(ticket, known, seen, judged, now=now, day=day)
+        order.group, order.leg = group, number
+        admit(order, account=account, symbol=symbol, now=now)
+        if group.detail:
+            group.detail = ""
+            _save(group, now=now)
+        transaction.on_commit(lambda: hints.transmit(order.pk, account), robust=True)
+
+
+def _turned_away(group: OrderGroup) -> int:
+    """Return how many of its closing orders have ended without being filled."""
+    ended = group.orders.filter(origin=Origin.UNWIND, status__in=TERMINAL)
+    return ended.exclude(status=OrderStatus.FILLED).count()
+
+
+def _wait(group: OrderGroup, why: str, *, now: datetime) -> None:
+    was, group.detail = group.detail, why[:200]
+    group.due_at = now + TRY_AGAIN
+    _save(group, now=now, tell=was != group.detail)
+
+
+def _fail(group: OrderGroup, number: int, *, now: datetime) -> None:
+    """Give up: a person has to look. What is held stays as it is."""
+    logger.error("group %s could not be unwound", group.pk)
+    group.status = GroupStatus.FAILED.value
+    group.detail = f"leg {number} could not be closed in {CLOSE_ATTEMPTS} orders"
+    group.due_at, group.settled_at = None, now
+    _save(group, now=now)

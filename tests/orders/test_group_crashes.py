@@ -1,0 +1,171 @@
+"""Two hundred groups whose workers die anywhere on the way: each ends as its policy says.
+
+A worker's death is an exception out of whatever it was doing, never seen by what it called; what
+was committed stays. Afterwards only the sweeper's view of the rows is worked off, as a new worker
+would.
+"""
+
+import random
+import time
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from brokers import registry
+from brokers.contract import OrderRejected, Side
+from brokers.paper.models import PaperOrder
+from orders import authority, fills, group_intake, groups, monitoring, submission, sweeper
+from orders.agreement import differences
+from orders.group_course import OnLegFailure
+from orders.group_intake import GroupRequest, LegRequest
+from orders.group_shapes import GroupType
+from orders.lifecycle import TERMINAL
+from orders.models import Order, OrderGroup, Origin
+from portfolio.models import Position
+from tests.orders import option_market
+from tests.orders.option_market import symbol
+
+GROUPS = 200
+CONDOR = ((90, "PE", "BUY"), (95, "PE", "SELL"), (105, "CE", "SELL"), (110, "CE", "BUY"))
+LATER = timedelta(minutes=2)  # past every grant, time-out and leg's time
+
+
+class Died(BaseException):
+    """The worker is gone."""
+
+
+def now():
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def dying(monkeypatch):
+    """Let each of a worker's steps die at random: before it, or right after it is committed."""
+    rng = random.Random(5)
+    deaths = {"count": 0, "rate": 0.12}
+
+    def may_die():
+        if rng.random() < deaths["rate"]:
+            deaths["count"] += 1
+            raise Died
+
+    def mortal(module, name):
+        do = getattr(module, name)
+
+        def step(*args, **values):
+            may_die()
+            done = do(*args, **values)
+            may_die()
+            return done
+
+        monkeypatch.setattr(module, name, step)
+
+    mortal(authority, "claim_and_grant")
+    mortal(fills, "book")
+    mortal(groups, "_close")
+    mortal(groups, "advance")
+    mortal(registry.adapter_for("paper"), "submit")
+    return deaths
+
+
+@pytest.fixture
+def refusing(monkeypatch, account):
+    """Have the venue refuse one leg in twelve, whichever it is."""
+    rng = random.Random(7)
+    adapter = registry.adapter_for("paper")
+    send = adapter.submit
+
+    def submit(grant):
+        order = Order.objects.get(pk=grant.order_id)
+        if order.origin == Origin.SIGNAL and rng.random() < 1 / 12:
+            raise OrderRejected("the venue does not like it")
+        return send(grant)
+
+    monkeypatch.setattr(adapter, "submit", submit)
+
+
+def attempt(step, *args, at):
+    try:
+        step(*args, now=at)
+    except Died:
+        return
+
+
+def work(at):
+    """Do once whatever the rows say is to be done at that time."""
+    for group_id in groups.due(now=at):
+        attempt(groups.advance, group_id, at=at)
+    for order_id in list(Order.objects.due(now=at).values_list("pk", flat=True)):
+        attempt(submission.transmit, order_id, at=at)
+    sweeper._stuck(now=at)
+    for order_id in list(Order.objects.filter(poll_due_at__lte=at).values_list("pk", flat=True)):
+        Order.objects.filter(pk=order_id).update(poll_due_at=at)
+        attempt(monitoring.look_up, order_id, at=at)
+    waiting = Order.objects.filter(pending_action="CANCEL").exclude(status__in=TERMINAL)
+    for order_id in list(waiting.values_list("pk", flat=True)):
+        Order.objects.filter(pk=order_id).update(cancel_due_at=at)
+        attempt(monitoring.cancel, order_id, at=at)
+
+
+def submit(trader, n):
+    legs = [
+        LegRequest(symbol=symbol(strike, right), side=Side(side), quantity=Decimal(10))
+        for strike, right, side in CONDOR
+    ]
+    request = GroupRequest(
+        signal_id=f"g{n}",
+        strategy=f"s{n}",
+        account="paper",
+        type=GroupType.IRON_CONDOR,
+        legs=legs,
+        body={"n": n},
+        on_leg_failure=OnLegFailure.UNWIND if n % 2 else OnLegFailure.KEEP,
+    )
+    assert group_intake.submit_group(request, client=trader, now=now()).status == 202
+
+
+@pytest.mark.timeout(600)
+def test_every_group_ends_as_its_policy_says(account, trader, valkey, refusing, dying, monkeypatch):
+    option_market.make()
+    monkeypatch.setattr(monitoring, "PROOF_SECONDS", 1)
+    for n in range(GROUPS):
+        if n % 25 == 0:
+            option_market.quote()
+        submit(trader, n)
+
+    for _ in range(3):
+        option_market.quote()
+        work(now())
+    dying["rate"] = 0.03
+    ends = time.monotonic() + 300
+    while OrderGroup.objects.filter(due_at__isnull=False).exists() and time.monotonic() < ends:
+        at = now() + LATER
+        option_market.quote(at=at)
+        work(at)
+
+    assert dying["count"] > GROUPS / 2
+    for group in OrderGroup.objects.order_by("pk"):
+        held = dict(
+            Position.objects.filter(strategy=group.strategy).values_list(
+                "instrument__symbol", "quantity"
+            )
+        )
+        opened = group.orders.filter(origin=Origin.SIGNAL)
+        assert not group.orders.exclude(status__in=TERMINAL).exists(), group
+        match group.status:
+            case "FILLED":
+                assert sorted(held.values()) == [-10, -10, 10, 10], group
+            case "PARTIALLY_FILLED":
+                assert group.on_leg_failure == "KEEP"
+                for order in opened.select_related("instrument"):
+                    signed = order.filled_quantity * Side(order.side).sign
+                    assert held[order.instrument.symbol] == signed, group
+            case "CLOSED" | "REJECTED" | "CANCELLED":
+                assert not any(held.values()), group
+                assert group.status != "CLOSED" or group.on_leg_failure == "UNWIND"
+            case other:
+                pytest.fail(f"{group}: {other} {group.detail}")
+    sent = PaperOrder.objects.values_list("client_order_id", flat=True)
+    assert len(sent) == len(set(sent))
+    assert list(differences(["paper"])) == []
