@@ -6,11 +6,12 @@ would.
 """
 
 import random
-import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
+from django.utils import timezone
 
 from brokers import registry
 from brokers.contract import OrderRejected, Side
@@ -27,16 +28,22 @@ from tests.orders import option_market
 from tests.orders.option_market import symbol
 
 GROUPS = 200
+ROUNDS = 150
+BUSY_ROUNDS = 8
 CONDOR = ((90, "PE", "BUY"), (95, "PE", "SELL"), (105, "CE", "SELL"), (110, "CE", "BUY"))
-LATER = timedelta(minutes=2)  # past every grant, time-out and leg's time
+ROUND = timedelta(seconds=3)
 
 
 class Died(BaseException):
     """The worker is gone."""
 
 
-def now():
-    return datetime.now(UTC)
+@pytest.fixture
+def clock(monkeypatch):
+    """The wall's clock, moved on by the test: `clock.at`."""
+    held = SimpleNamespace(at=datetime.now(UTC))
+    monkeypatch.setattr(timezone, "now", lambda: held.at)
+    return held
 
 
 @pytest.fixture
@@ -108,7 +115,7 @@ def work(at):
         attempt(monitoring.cancel, order_id, at=at)
 
 
-def submit(trader, n):
+def submit(trader, n, *, now):
     legs = [
         LegRequest(symbol=symbol(strike, right), side=Side(side), quantity=Decimal(10))
         for strike, right, side in CONDOR
@@ -122,27 +129,21 @@ def submit(trader, n):
         body={"n": n},
         on_leg_failure=OnLegFailure.UNWIND if n % 2 else OnLegFailure.KEEP,
     )
-    assert group_intake.submit_group(request, client=trader, now=now()).status == 202
+    assert group_intake.submit_group(request, client=trader, now=now).status == 202
 
 
 @pytest.mark.timeout(600)
-def test_every_group_ends_as_its_policy_says(account, trader, valkey, refusing, dying, monkeypatch):
+def test_every_group_ends_as_its_policy_says(account, trader, valkey, refusing, dying, clock):
     option_market.make()
-    monkeypatch.setattr(monitoring, "PROOF_SECONDS", 1)
     for n in range(GROUPS):
-        if n % 25 == 0:
-            option_market.quote()
-        submit(trader, n)
-
-    for _ in range(3):
-        option_market.quote()
-        work(now())
-    dying["rate"] = 0.03
-    ends = time.monotonic() + 300
-    while OrderGroup.objects.filter(due_at__isnull=False).exists() and time.monotonic() < ends:
-        at = now() + LATER
-        option_market.quote(at=at)
-        work(at)
+        submit(trader, n, now=clock.at)
+    for n in range(ROUNDS):
+        if not OrderGroup.objects.filter(due_at__isnull=False).exists():
+            break
+        option_market.quote(at=clock.at)
+        work(clock.at)
+        clock.at += ROUND
+        dying["rate"] = 0.12 if n < BUSY_ROUNDS else 0.03
 
     assert dying["count"] > GROUPS / 2
     for group in OrderGroup.objects.order_by("pk"):
