@@ -170,7 +170,7 @@ def max_order_notional(f: Facts) -> Iterator[Check]:
 
 def max_group_loss(f: Facts) -> Iterator[Check]:
     """The most that the group of orders it is a leg of can lose at expiry."""
-    if f.group is None:
+    if f.group is None or f.reduce_only:
         return
     for limit in f.of(Metric.MAX_GROUP_LOSS):
         detail = f"the most the group can lose at expiry ({limit.scope})"

@@ -20,7 +20,10 @@ from tests.orders.test_api_signals import FINE, URL
 
 EDITABLE = {
     "Breaker",
+    "ContractTerms",
+    "ExchangeSession",
     "FourEyesRule",
+    "InterestRate",
     "RiskLimit",
     "SymbolRule",
     "ApiClient",

@@ -90,6 +90,7 @@ def test_a_count_is_limited_to_whole_numbers():
 def test_what_is_refused_nowhere_else_in_this_file():
     reached = {code for codes, _, _ in REFUSALS for code in codes.split()}
     reached |= {"duplicate_order", "self_trade"}
+    reached |= {"max_group_loss"}  # of groups alone: test_groups.py
     names = {"ltp_missing": "market_data_present", "quote_stale": "quote_fresh"}
     names |= dict.fromkeys(("quantity_not_in_lots", "price_off_tick"), "tick_and_lot")
     names |= dict.fromkeys(("nothing_to_close", "exceeds_closable"), "reduce_only")

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from brokers.contract import OrderType, Side
 from brokers.instruments import InstrumentKind
-from risk.facts import Change, Facts, Held, KillLevel, Limit, SystemMode, UnitGreeks
+from risk.facts import Change, Facts, GroupRisk, Held, KillLevel, Limit, SystemMode, UnitGreeks
 from risk.limits import GREEK_OF, Metric
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -277,6 +277,25 @@ GREEKS += [
         set(),
     ),
 ]
+LOSS = {"group": GroupRisk(max_loss=Decimal("26.20"))}
+GROUPS = [
+    ("a group's loss at its limit", {**limit(Metric.MAX_GROUP_LOSS, "26.20"), **LOSS}, set()),
+    ("above", {**limit(Metric.MAX_GROUP_LOSS, "26.19"), **LOSS}, {"max_group_loss"}),
+    (
+        "without bound",
+        {
+            **limit(Metric.MAX_GROUP_LOSS, 10**9),
+            "group": GroupRisk(max_loss=None, unbounded=True),
+        },
+        {"max_group_loss"},
+    ),
+    (
+        "not to be told",
+        {**limit(Metric.MAX_GROUP_LOSS, 10**9), "group": GroupRisk(max_loss=None)},
+        {"max_group_loss"},
+    ),
+    ("an order by itself has no group", limit(Metric.MAX_GROUP_LOSS, 0), set()),
+]
 HELD = Held(net=Decimal(3000), buys=Decimal(1000), sells=Decimal(500))
 BOOK = [
     (
@@ -386,4 +405,4 @@ BOOK = [
     ("two losses of three", limit(Metric.LOSS_STREAK, 3, used=Decimal(2)), set()),
     ("three", limit(Metric.LOSS_STREAK, 3, used=Decimal(3)), {"loss_streak"}),
 ]
-CASES = [*SWITCHES, *ORDER, *GREEKS, *BOOK]
+CASES = [*SWITCHES, *ORDER, *GREEKS, *GROUPS, *BOOK]
