@@ -7,7 +7,7 @@ answered and its order works or has ended, so that a second run gives the same f
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -28,6 +28,7 @@ from orders.history_keeper import HistoryKeeper
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
 from orders.market_loop import publish_latest
 from orders.models import Order
+from portfolio import revaluation
 from risk import days
 
 SHOW_SECONDS = 0.25
@@ -102,7 +103,7 @@ class Tally:
 
 
 class Replay:
-    """The market of one account and one instrument.
+    """The market of one account in one instrument, or in the contracts of a chain.
 
     :raises LeaseTaken: somebody else replays the account's market
     """
@@ -110,37 +111,39 @@ class Replay:
     def __init__(
         self,
         connection: BrokerConnection,
-        instrument: Instrument,
+        instruments: Sequence[Instrument],
         *,
         holder: str,
         strategy: Strategy | None,
         pace: Pace,
     ) -> None:
-        self.connection, self.instrument = connection, instrument
+        self.connection, self.instruments = connection, instruments
         self.strategy, self.pace = strategy, pace
         self.tally = Tally()
         self._holder = holder
         self._lease = f"replay.{connection.name}"
-        self._watch = Watch(connection, instrument)
+        self._watches = {each.symbol: Watch(connection, each) for each in instruments}
+        self._underlyings = revaluation.underlyings_of(list(self._watches))
+        self._unstored: dict[str, QuoteUpdate] = {}
         self._latest: QuoteUpdate | None = None
         self._shown_at = 0.0
         self._history = HistoryKeeper()
         self._epoch = self._renew()
-        self._watch.reload()
+        self._reload()
 
     def play(self, arrivals: Iterable[Arrival]) -> Iterable[Arrival]:
         """Put each arrival through the system, and yield it when that is done."""
-        update = None
         for arrival in arrivals:
             self.pace.wait(arrival.at)
             for update in arrival.updates:
                 self._quote(update)
-            if self.strategy is not None and self.strategy.see(arrival.updates[-1]):
-                self._signals(arrival.updates[-1])
+            for update in arrival.closes:
+                if self.strategy is not None and self.strategy.see(update):
+                    self._signals(update)
             yield arrival
-        if update is not None:
-            self._store(update, self._watch.concerned(update))
-            self._history.keep({self.connection: update.as_of})
+        if self._latest is not None:
+            self._store()
+            self._history.keep({self.connection: self._latest.as_of})
 
     def close(self) -> None:
         """Let go of the account's market."""
@@ -152,13 +155,13 @@ class Replay:
         self.tally.latest = update.as_of
         if self._history.see([update]) and self._latest is not None:
             # The minute that ends is sampled at its own last quote.
-            self._store(self._latest, ())
+            self._store()
             self._history.keep({self.connection: self._latest.as_of})
-        self._latest = update
-        concerned = self._watch.concerned(update)
+        self._latest = self._unstored[update.symbol] = update
+        concerned = self._watches[update.symbol].concerned(update)
         due = time.monotonic() - self._shown_at >= SHOW_SECONDS
         if concerned or due:
-            self._store(update, concerned)
+            self._store(concerned)
         if due:
             self._shown_at = time.monotonic()
             self._epoch = self._renew()
@@ -167,26 +170,34 @@ class Replay:
     def _signals(self, update: QuoteUpdate) -> None:
         """Stand still at a quote while the strategy sends its signals."""
         self.tally.signals_at += 1
-        self._store(update, ())
+        self._store()
         day = self.connection.trading_date(update.as_of)
         days.evaluate(connection_id=self.connection.pk, now=update.as_of, trading_date=day)
+        revaluation.revalue(self._underlyings, now=update.as_of)
         if self.strategy is not None:
             self.strategy.go()
         self._settle()
-        self._watch.reload()
+        self._reload()
 
-    def _store(self, update: QuoteUpdate, concerned: Iterable[int]) -> None:
-        """Make this the market: quote and clock, then the orders it concerns, then their fills."""
-        self.tally.stored += 1
-        with transaction.atomic(durable=True):
-            leases.fence(self._lease, self._epoch)
-            quotes.store([update], now=timezone.now())
-            clocks.set_clock(self.connection, update.as_of)
+    def _store(self, concerned: Iterable[int] = ()) -> None:
+        """Make the latest quotes the market, with its clock; then see to the orders concerned."""
+        updates = list(self._unstored.values())
+        self._unstored.clear()
+        if updates:
+            self.tally.stored += len(updates)
+            with transaction.atomic(durable=True):
+                leases.fence(self._lease, self._epoch)
+                quotes.store(updates, now=timezone.now())
+                clocks.set_clock(self.connection, max(update.as_of for update in updates))
         if order_ids := list(concerned):
             match_account(self.connection.name, order_ids, now=timezone.now())
             self._follow()
             self._settle()
-        self._watch.reload()
+        self._reload()
+
+    def _reload(self) -> None:
+        for watch in self._watches.values():
+            watch.reload()
 
     def _follow(self) -> None:
         name, pk = self.connection.name, self.connection.pk

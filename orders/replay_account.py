@@ -4,17 +4,21 @@ A replayed market never touches a live one: its instrument is a copy (`EURUSD.R`
 paper and lives on the replayed clock.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.utils import timezone
 
 from brokers.instruments import InstrumentKind
 from brokers.models import Broker, BrokerConnection, Environment, Instrument, MarketClock, Quote
+from brokers.symbols import Symbol
 from orders.clients import ApiClient, ApiKey, Scope, issue_key
 
 SUFFIX = ".R"
+CHAIN_SUFFIX = "-R"  # a point has no place in the symbol of an option
 COPIED = (
     "kind",
     "description",
@@ -46,6 +50,32 @@ def instrument_for(symbol: str, *, like: str) -> Instrument:
     return copy
 
 
+def chain_for(
+    contracts: Sequence[Symbol], *, like: Instrument, zone: str, cut_off: time
+) -> list[Instrument]:
+    """Return the replay's options: of these contracts, with the terms of an option that is known.
+
+    They trade until `cut_off`, in the recording's zone, of their expiry date.
+    """
+    made = []
+    for contract in contracts:
+        if contract.expiry is None or contract.strike is None or contract.right is None:
+            raise CannotReplay(f"{contract} is no option")
+        terms = {name: getattr(like, name) for name in COPIED} | {
+            "kind": InstrumentKind.OPTION.value,
+            "description": "",
+            "underlying": contract.underlying,
+            "expiry_date": contract.expiry,
+            "cut_off_at": datetime.combine(contract.expiry, cut_off, tzinfo=ZoneInfo(zone)),
+            "strike": contract.strike,
+            "right": contract.right.value,
+            "is_tradable": True,
+        }
+        option, _ = Instrument.objects.update_or_create(symbol=str(contract), defaults=terms)
+        made.append(option)
+    return made
+
+
 def account_for(
     name: str | None, instrument: Instrument, *, zone: str, settings: dict[str, Any]
 ) -> BrokerConnection:
@@ -74,7 +104,9 @@ def account_for(
     return connection
 
 
-def begin(connection: BrokerConnection, instrument: Instrument, *, first: datetime) -> None:
+def begin(
+    connection: BrokerConnection, instruments: Sequence[Instrument], *, first: datetime
+) -> None:
     """Put the account on the replay's clock, on a market without quotes yet.
 
     :raises CannotReplay: the account has lived past that time, or on the wall's clock
@@ -87,7 +119,7 @@ def begin(connection: BrokerConnection, instrument: Instrument, *, first: dateti
             f"{connection} has been replayed to {clock.now}, past {first}: name another account"
         )
     with transaction.atomic(durable=True):
-        Quote.objects.filter(instrument=instrument).delete()
+        Quote.objects.filter(instrument__in=instruments).delete()
         if clock is None:
             MarketClock.objects.create(connection=connection, now=first)
 

@@ -11,7 +11,7 @@ traded volume is spread over the four.
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -51,11 +51,19 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What one row becomes: updates of one time, of which the last is the row's close."""
+    """What comes at one time: one row's updates, or those of all contracts of a chain.
+
+    The last update of each symbol is its row's close.
+    """
 
     line: int
     at: datetime
     updates: tuple[QuoteUpdate, ...]
+
+    @property
+    def closes(self) -> list[QuoteUpdate]:
+        """Return the last update of each symbol."""
+        return list({update.symbol: update for update in self.updates}.values())
 
 
 class RecordedFile:
@@ -72,8 +80,7 @@ class RecordedFile:
         except OSError as e:
             raise UnreadableFile(f"{path}: {e.strerror}") from e
         self._column = {name: index for index, name in enumerate(header)}
-        if "strike" in self._column:
-            raise UnreadableFile(f"{path.name}: holds more than one instrument")
+        self._look_at_columns()
         self.is_bars = not self._has(TICK)
         if self._has(QUOTE_BAR):
             self._prices: Callable[[Sequence[str], datetime], tuple[QuoteUpdate, ...]] = (
@@ -93,6 +100,13 @@ class RecordedFile:
         if "date" not in self._column and self._stamp != "datetime_utc" and self._day is None:
             raise UnreadableFile(f"{path.name}: neither its name nor a column gives the date")
         self._midnights: dict[str, datetime] = {}
+
+    def _look_at_columns(self) -> None:
+        if is_chain(self._column):
+            raise UnreadableFile(f"{self.path.name}: holds more than one instrument")
+
+    def _symbol_of(self, _row: Sequence[str]) -> str:
+        return self.symbol
 
     def arrivals(self, problems: list[Problem]) -> Iterator[Arrival]:
         """Yield what the file holds; rows that cannot be used are added to `problems`."""
@@ -137,7 +151,7 @@ class RecordedFile:
 
     def _tick(self, row: Sequence[str], at: datetime) -> tuple[QuoteUpdate, ...]:
         bid, ask = (_price(row[self._column[name]], name) for name in TICK)
-        return (_quote(self.symbol, at, bid, ask),)
+        return (_quote(self._symbol_of(row), at, bid, ask),)
 
     def _quote_bar(self, row: Sequence[str], at: datetime) -> tuple[QuoteUpdate, ...]:
         bids, asks = (
@@ -145,10 +159,11 @@ class RecordedFile:
             for side in ("bid", "ask")
         )
         sizes = [_size(row[self._column[f"{side}_size"]]) for side in ("bid", "ask")]
+        symbol = self._symbol_of(row)
         falls = _falls_first(asks) if bids[0] is None else _falls_first(bids)
         return tuple(
             _quote(
-                self.symbol,
+                symbol,
                 at,
                 bid,
                 ask,
@@ -164,7 +179,7 @@ class RecordedFile:
         volume = None if self._volume is None else _size(row[self._volume])
         return tuple(
             QuoteUpdate(
-                symbol=self.symbol,
+                symbol=self._symbol_of(row),
                 as_of=at,
                 last=price,
                 last_size=None if volume is None else volume / 4,
@@ -186,6 +201,23 @@ class RecordedFile:
             if STAMP + zone in self._column:
                 return STAMP + zone, name
         raise UnreadableFile(f"{self.path.name}: no time column ({STAMP}utc, ist or ny)")
+
+
+def is_chain(columns: Container[str]) -> bool:
+    """Tell whether a file with these columns holds the contracts of an option chain."""
+    return "strike" in columns
+
+
+def holds_chain(path: Path) -> bool:
+    """Tell whether a file holds the contracts of an option chain.
+
+    :raises UnreadableFile: no such file
+    """
+    try:
+        with path.open(newline="") as lines:
+            return is_chain(next(csv.reader(lines), []))
+    except OSError as e:
+        raise UnreadableFile(f"{path}: {e.strerror}") from e
 
 
 def symbol_of(path: Path) -> str:

@@ -103,12 +103,12 @@ def replay(trader, valkey):
         connection = replay_account.account_for(
             account, instrument, zone="UTC", settings=settings or {"slippage_basis_points": "1"}
         )
-        replay_account.begin(connection, instrument, first=arrivals[0].at)
+        replay_account.begin(connection, [instrument], first=arrivals[0].at)
         client = replay_account.key_for(connection)[0].client
         strategy = Scripted(script or {}, client, connection.name)
         running = Replay(
             connection,
-            instrument,
+            [instrument],
             holder="test",
             strategy=strategy,
             pace=pace or AsFastAsItGoes(),
@@ -234,10 +234,10 @@ def test_one_account_is_replayed_by_one_process(replay):
     connection = replay(ticks(5))
     instrument = Instrument.objects.get(symbol="AAPL.R")
     pace = AsFastAsItGoes()
-    first = Replay(connection, instrument, holder="one", strategy=None, pace=pace)
+    first = Replay(connection, [instrument], holder="one", strategy=None, pace=pace)
 
     with pytest.raises(LeaseTaken):
-        Replay(connection, instrument, holder="two", strategy=None, pace=pace)
+        Replay(connection, [instrument], holder="two", strategy=None, pace=pace)
     first.close()
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import time as datetime_time
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,16 @@ from django.conf import settings as site
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from brokers.feeds.recorded import Arrival, Problem, RecordedFile, UnreadableFile, symbol_of
-from brokers.models import BrokerConnection
+from brokers.feeds.recorded import (
+    Arrival,
+    Problem,
+    RecordedFile,
+    UnreadableFile,
+    holds_chain,
+    symbol_of,
+)
+from brokers.feeds.recorded_chain import RecordedChain
+from brokers.models import BrokerConnection, Instrument
 from orders import agreement, processor_time, replay_account
 from orders.market_replay import AsFastAsItGoes, LeaseTaken, NotSettled, Recorded, Replay
 from orders.models import Fill, Order
@@ -37,12 +46,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add files, pace, account, instrument and strategy."""
-        parser.add_argument("files", type=Path, nargs="+", help="in order, all of one symbol")
+        parser.add_argument(
+            "files", type=Path, nargs="+", help="in order, all of one symbol or chain"
+        )
         parser.add_argument("--speed", type=float, help="times the recorded speed")
         parser.add_argument("--account", help="a paper account; a new one without")
         parser.add_argument("--symbol", help="what to call the market (EURUSD.R for EURUSD)")
         parser.add_argument(
-            "--like", help="the instrument to copy; that of the file's name without"
+            "--like", help="the instrument whose terms to copy; that of the file's name without"
+        )
+        parser.add_argument(
+            "--cut-off",
+            type=datetime_time.fromisoformat,
+            default=datetime_time(16),
+            help="of a chain: until when options trade on their expiry date, in the file's zone",
         )
         parser.add_argument(
             "--account-settings",
@@ -68,20 +85,18 @@ class Command(BaseCommand):
             raise CommandError(str(e)) from e
 
     def _replay(self, files: list[Path], **options: Any) -> None:
-        named = symbol_of(files[0])
-        symbol = options["symbol"] or f"{named}{replay_account.SUFFIX}"
-        recorded = [RecordedFile(path, symbol=symbol) for path in files]
+        recorded = self._recorded(files, symbol=options["symbol"])
         total, first = self._look_through(recorded, skip=options["skip_bad_rows"])
-        instrument = replay_account.instrument_for(symbol, like=options["like"] or named)
+        instruments = self._instruments(recorded, files[0], **options)
         connection = replay_account.account_for(
             options["account"],
-            instrument,
+            instruments[0],
             zone=recorded[0].zone,
             settings=options["account_settings"],
         )
         if options["strategy"]:
             self._look_for_site(options["url"])
-        replay_account.begin(connection, instrument, first=first.at)
+        replay_account.begin(connection, instruments, first=first.at)
         pace = Recorded(options["speed"]) if options["speed"] else AsFastAsItGoes()
         with ExitStack() as stack:
             strategy = None
@@ -102,7 +117,7 @@ class Command(BaseCommand):
             before, started = processor_time.costs(others), time.monotonic()
             replay = Replay(
                 connection,
-                instrument,
+                instruments,
                 holder=f"{socket.gethostname()}:{os.getpid()}",
                 strategy=strategy,
                 pace=pace,
@@ -119,6 +134,32 @@ class Command(BaseCommand):
             said = strategy.finish() if strategy else {}
         self._sum_up(
             connection, replay, seconds=seconds, spent=spent, said=said, report=options["report"]
+        )
+
+    def _recorded(self, files: list[Path], *, symbol: str | None) -> list[RecordedFile]:
+        """Return the files as what they hold: one instrument, or a chain."""
+        if all(map(holds_chain, files)):
+            return [RecordedChain(path, suffix=replay_account.CHAIN_SUFFIX) for path in files]
+        named = symbol or f"{symbol_of(files[0])}{replay_account.SUFFIX}"
+        return [RecordedFile(path, symbol=named) for path in files]
+
+    def _instruments(
+        self, recorded: list[RecordedFile], path: Path, **options: Any
+    ) -> list[Instrument]:
+        """Return what is traded in the replay."""
+        chains = [part for part in recorded if isinstance(part, RecordedChain)]
+        if not chains:
+            like = options["like"] or symbol_of(path)
+            return [replay_account.instrument_for(recorded[0].symbol, like=like)]
+        like = Instrument.objects.filter(symbol=options["like"] or "").first()
+        if like is None:
+            raise CannotReplay("a chain takes its terms from an instrument: name one with --like")
+        contracts = {str(contract): contract for part in chains for contract in part.contracts}
+        return replay_account.chain_for(
+            list(contracts.values()),
+            like=like,
+            zone=recorded[0].zone,
+            cut_off=options["cut_off"],
         )
 
     def _look_through(self, recorded: list[RecordedFile], *, skip: bool) -> tuple[int, Arrival]:
@@ -167,7 +208,7 @@ class Command(BaseCommand):
         busy = sum(spent.values())
         summary = {
             "account": connection.name,
-            "symbol": replay.instrument.symbol,
+            "symbols": [instrument.symbol for instrument in replay.instruments],
             "quotes": replay.tally.quotes,
             "quotes_stored": replay.tally.stored,
             "seconds": round(seconds, 1),
