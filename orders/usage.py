@@ -10,15 +10,13 @@ from functools import cache
 
 from orders.lifecycle import OPEN
 from risk.kills import STRICTEST
-from risk.limits import GREEK_OF, Metric
+from risk.limits import DEFAULT_QUOTE_AGE, GREEK_OF, Metric
 from risk.locks import APPLIES
 
 #: What needs the whole book to be valued.
 OF_THE_BOOK = frozenset(
     {Metric.MAX_GROSS_EXPOSURE, Metric.CONCENTRATION, Metric.MARGIN_CUSHION, *GREEK_OF}
 )
-#: Older quotes beneath a Greek say nothing of it.
-GREEKS_AGE = "interval '10 seconds'"
 _OPEN = "(" + ", ".join(f"'{status}'" for status in sorted(OPEN)) + ")"
 WORKING = "coalesce(o.reserved_quantity, o.quantity) - o.filled_quantity + o.amended_quantity"
 
@@ -35,6 +33,8 @@ def statement(*, book: bool, greeks: bool, spans: bool) -> str:
         "of_greeks": ", " + ", ".join(GREEK_OF.values()) if greeks else "",
     }
     return _SITUATION.format(
+        fresh=_FRESH if greeks else "",
+        own_greeks=_OWN_GREEKS if greeks else "NULL::numeric[]",
         book=_BOOK.format(whose=whose, **valued) if book else "",
         exposures=_EXPOSURES if book else "",
         highest=_GREEK.format(of_two="greatest") if greeks else "",
@@ -76,14 +76,19 @@ _PRICED = """
         WHERE i.id = net.instrument_id AND i.currency = %(currency)s
         OFFSET 0) AS priced
     WHERE NOT (net.connection_id = %(connection)s AND net.instrument_id = %(instrument)s)"""
+#: Greeks are as old as the oldest quote beneath them, and that is limited like any quote's age.
+_FRESH = f"""
+fresh AS MATERIALIZED (
+    SELECT coalesce(min(l.value), {DEFAULT_QUOTE_AGE}) * interval '1 second' AS age
+    FROM risk_risklimit l WHERE l.metric = 'quote_age_seconds' AND {APPLIES}),"""  # noqa: S608 our own names
+_IS_FRESH = "g.as_of >= %(now)s::timestamptz - (SELECT age FROM fresh)"
 #: An option's as last valued, of everything else the multiplier as delta and nothing else.
 _UNIT_GREEK = """,
                CASE WHEN i.kind <> 'OPTION' THEN {else_} ELSE (
                    SELECT g.{name}::numeric FROM portfolio_optiongreeks g
-                   WHERE g.instrument_id = i.id
-                   AND g.as_of >= %(now)s::timestamptz - {age}) END AS {name}"""
+                   WHERE g.instrument_id = i.id AND {fresh}) END AS {name}"""
 _UNIT_GREEKS = "".join(
-    _UNIT_GREEK.format(name=name, else_="i.multiplier" if name == "delta" else 0, age=GREEKS_AGE)
+    _UNIT_GREEK.format(name=name, else_="i.multiplier" if name == "delta" else 0, fresh=_IS_FRESH)
     for name in GREEK_OF.values()
 )
 _BOOK = f"""
@@ -130,11 +135,12 @@ _UNTRADED = """(SELECT 0 WHERE NOT EXISTS (
         SELECT 1 FROM portfolio_position p
         WHERE p.connection_id = %(connection)s AND p.folded_at IS NOT NULL
           AND l.strategy IN ('', p.strategy)))"""
-_OWN_GREEKS = f"""CASE WHEN g.as_of >= %(now)s::timestamptz - {GREEKS_AGE} THEN ARRAY[{
-    ", ".join(f"g.{name}::numeric" for name in GREEK_OF.values())
-}] END"""
+_OWN_GREEKS = f"""(
+        SELECT ARRAY[{", ".join(f"g.{name}::numeric" for name in GREEK_OF.values())}]
+        FROM portfolio_optiongreeks g
+        WHERE g.instrument_id = %(instrument)s AND {_IS_FRESH})"""  # noqa: S608 our own names
 _SITUATION = f"""
-WITH {{book}}
+WITH {{fresh}} {{book}}
 day AS (
     SELECT strategy, pnl, pnl - base_pnl AS made, peak_pnl - pnl AS fallen, evaluated_at
     FROM risk_dayresult
@@ -213,7 +219,7 @@ SELECT s.body_hash, s.answer_status, s.answer, so.id,
             GROUP BY connection_id) AS lists),
        (SELECT json_agg(symbol) FROM risk_symbolrule
             WHERE rule = 'DENY' AND (connection_id IS NULL OR connection_id = %(connection)s)),
-       {_OWN_GREEKS},
+       {{own_greeks}},
        coalesce(held.net, 0), coalesce(held.own, 0),
        working.buys, working.sells, working.own_buys, working.own_sells,
        working.closing_buys, working.closing_sells, working.best_buy, working.best_sell,
@@ -235,6 +241,5 @@ LEFT JOIN orders_signal s ON s.client_id = %(client)s AND s.strategy = %(strateg
                          AND s.signal_id = %(key)s
 LEFT JOIN orders_order so ON so.signal_id = s.id
 LEFT JOIN brokers_quote q ON q.instrument_id = %(instrument)s
-LEFT JOIN portfolio_optiongreeks g ON g.instrument_id = %(instrument)s
 WHERE control.id = 1
 """  # noqa: S608 our own names

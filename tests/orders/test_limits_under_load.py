@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from brokers import quotes
 from brokers.contract import QuoteUpdate
 from brokers.models import Instrument
 from orders.models import Order
+from portfolio.models import OptionGreeks
 from risk.models import RiskLimit
 from tests.databases import url_of
 
@@ -67,6 +68,19 @@ def storm(db, *, mutant="", shared="many"):
     return sum(said.get("202", 0) for said in answers)
 
 
+def as_options():
+    """Make the forty shares options of a vega of 0.5 each."""
+    expiry = datetime.now(UTC).date() + timedelta(days=30)
+    options = Instrument.objects.filter(symbol__startswith="S")
+    options.update(kind="OPTION", underlying="IDX", strike=100, right="CE", expiry_date=expiry)
+    now = datetime.now(UTC)
+    unit = {"delta": 0.5, "gamma": 0.01, "vega": 0.5, "theta": -0.1, "rho": 0.0}
+    for option in options:
+        OptionGreeks.objects.create(
+            instrument=option, rate=0, years=0.1, as_of=now, valued_at=now, **unit
+        )
+
+
 LIMITS = [
     ("daily_trades", 100, "many"),
     ("max_open_orders", 100, "many"),
@@ -84,6 +98,13 @@ def test_exactly_as_many_pass_as_the_limit_allows(db, market, metric, value, sha
         assert (approved, Order.objects.count()) == (100, 100 * (run + 1))
         limit.value += value  # what is left for the next run: as much again
         limit.save()
+
+
+def test_the_vega_of_the_book_is_never_above_its_limit(db, market):
+    as_options()
+    RiskLimit.objects.create(metric="max_vega", value=50, underlying="IDX")
+
+    assert storm(db) == 100
 
 
 def test_a_limit_lowered_in_a_storm_holds_from_its_commit_on(db, market):
@@ -110,8 +131,12 @@ def test_a_limit_lowered_in_a_storm_holds_from_its_commit_on(db, market):
 
 
 @pytest.mark.parametrize("mutant", ["no_locks", "lock_and_read_at_once"])
-@pytest.mark.parametrize(("metric", "value"), [("max_open_orders", 100), ("daily_trades", 100)])
+@pytest.mark.parametrize(
+    ("metric", "value"), [("max_open_orders", 100), ("daily_trades", 100), ("max_vega", 50)]
+)
 def test_the_mutants_of_the_locks_let_too_many_pass(db, market, mutant, metric, value):
+    if metric == "max_vega":
+        as_options()
     RiskLimit.objects.create(metric=metric, value=value)
 
     assert storm(db, mutant=mutant) > 100
