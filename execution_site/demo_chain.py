@@ -7,7 +7,6 @@ an option is worth less than a tick.
 
 import math
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -31,6 +30,7 @@ LOT = Decimal(65)
 FREEZE = Decimal(1800)
 CUT_OFF = time(15, 40)
 CARRY = 0.05  # what futures are above the spot, per year
+LOOK_AGAIN = 60  # steps until it looks again which contracts there are
 EVERY = 3  # steps between the quotes of one expiry and those of the next
 CENTRE = int(BEHAVIOURS[UNDERLYING].start) // STRIKE_STEP * STRIKE_STEP
 
@@ -100,12 +100,11 @@ def contracts(now: datetime) -> list[Contract]:
 class DemoMarket:
     """The synthetic market and its chain: each expiry in turn, as the index then stands."""
 
-    def __init__(self, seed: int, chain: Sequence[Contract]) -> None:
+    def __init__(self, seed: int) -> None:
         self._market = SyntheticMarket(seed)
         self._random = random.Random(seed)  # noqa: S311 a market, not a secret
         self._index = float(BEHAVIOURS[UNDERLYING].start)
-        ends = sorted({contract.cut_off_at for contract in chain})
-        self._expiries = [[c for c in chain if c.cut_off_at == end] for end in ends]
+        self._expiries: list[list[Contract]] = []
         self._steps = 0
 
     def step(self, now: datetime) -> list[QuoteUpdate]:
@@ -114,6 +113,10 @@ class DemoMarket:
         for update in updates:
             if update.symbol == UNDERLYING and update.last is not None:
                 self._index = float(update.last)
+        if self._steps % LOOK_AGAIN == 0:
+            chain = contracts(now)
+            ends = sorted({contract.cut_off_at for contract in chain})
+            self._expiries = [[c for c in chain if c.cut_off_at == end] for end in ends]
         if self._expiries and self._steps % EVERY == 0:
             turn = self._steps // EVERY % len(self._expiries)
             updates += [self._quote(contract, now) for contract in self._expiries[turn]]

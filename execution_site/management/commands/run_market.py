@@ -9,9 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError, close_old_connections
-from django.utils import timezone
 
-from execution_site.demo_chain import DemoMarket, contracts
+from execution_site.demo_chain import DemoMarket
 from execution_site.leases import LeaseLost
 from orders import market_loop
 from orders.market_loop import Feed
@@ -42,7 +41,7 @@ class Command(BaseCommand):
 def _feed() -> Feed | None:
     match settings.FEED:
         case "synthetic":
-            return DemoMarket(settings.FEED_SEED, contracts(timezone.now()))
+            return DemoMarket(settings.FEED_SEED)
         case "none":
             return None
         case other:
