@@ -13,6 +13,7 @@ from scipy.special import ndtr
 
 from benchmarks import servers
 from benchmarks.measure import Row, alternate
+from portfolio import aggregation, valuation
 from portfolio.black76 import greeks, greeks_of
 from portfolio.implied import implied_volatility
 
@@ -41,7 +42,21 @@ def kernel(_directory: Path) -> list[Row]:
     few = _contracts(1)
     one = {name: float(column[0]) for name, column in few.items()}
     measured = alternate(_rate(greeks_of, one, 1), _rate(_quantlib, few, 1))
-    return [*rows, Row("G1", "Greeks of one contract", "/s", "QuantLib", 1, 3, False, *measured)]
+    rows.append(Row("G1", "Greeks of one contract", "/s", "QuantLib", 1, 3, False, *measured))
+    return [*rows, _portfolio_row()]
+
+
+def _portfolio_row() -> Row:
+    """Measure a portfolio of 2,000 option positions against one call of the kernel on as many.
+
+    Forwards by parity, implied volatilities, Greeks, and their sums by underlying, expiry,
+    strategy, account and in total.
+    """
+    made, again = _portfolio()
+    kernel = _seconds(lambda: greeks(**made))
+    measured = alternate(_seconds(again), kernel)
+    what = "2,000 positions revalued and summed"
+    return Row("G1", what, "ms", "one kernel call", 25, 10, True, *measured)
 
 
 def implied(_directory: Path) -> list[Row]:
@@ -73,6 +88,56 @@ def _rate(function: Callable[..., Any], columns: Columns, count: int) -> Callabl
         return calls * count / taken
 
     return measure
+
+
+def _seconds(function: Callable[[], Any]) -> Callable[[], float]:
+    """Return what measures the milliseconds of a call."""
+
+    def measure() -> float:
+        function()
+        calls, started = 0, time.perf_counter()
+        while (taken := time.perf_counter() - started) < SECONDS:
+            function()
+            calls += 1
+        return taken / calls * 1000
+
+    return measure
+
+
+def _portfolio() -> tuple[Columns, Callable[[], Any]]:
+    """Return 2,000 options of 50 expiries as columns, and what revalues them as positions."""
+    expiries, strikes = 50, np.arange(80.0, 120.0, 2.0)
+    keys = [(n, k, sign) for n in range(expiries) for k in strikes for sign in (1.0, -1.0)]
+    number, strike, sign = (list(column) for column in zip(*keys, strict=True))
+    years, rate = np.linspace(0.02, 1.0, expiries), np.full(expiries, 0.03)
+    contracts = valuation.contracts(strike, sign, number)
+    made = {
+        "forward": np.full(len(keys), 101.0),
+        "strike": contracts.strike,
+        "years": years[contracts.expiry],
+        "volatility": 0.2 + 0.001 * np.abs(contracts.strike - 100),
+        "rate": rate[contracts.expiry],
+        "sign": contracts.sign,
+    }
+    mid, nothing = greeks(**made).price, np.full(expiries, math.nan)
+    quantity = DRAW.integers(-20, 20, len(keys)).astype(float)
+    names = {
+        "underlying": [n // 5 for n in number],
+        "expiry": number,
+        "strategy": [i % 7 for i in range(len(keys))],
+        "account": [i % 3 for i in range(len(keys))],
+        "total": [0] * len(keys),
+    }
+    groupings = {name: aggregation.group(of) for name, of in names.items()}
+
+    def again() -> Any:
+        valued = valuation.value(
+            contracts, mid=mid, future=nothing, spot=nothing, years=years, rate=rate
+        )
+        held = np.stack(valued.greeks[1:], axis=1) * quantity[:, None]
+        return aggregation.sums(held, groupings)
+
+    return made, again
 
 
 def _contracts(count: int) -> Columns:

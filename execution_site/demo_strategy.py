@@ -1,6 +1,6 @@
-"""The demo strategy: a moving-average cross per symbol that sends its signals over REST.
+"""The demo strategies: a moving-average cross per symbol, and an iron condor, over REST.
 
-It reads quotes from the API like any client, and survives a site that is away.
+They read quotes from the API like any client, and survive a site that is away.
 """
 
 import json
@@ -14,6 +14,7 @@ import httpx
 
 from execution_site import demo
 from execution_site.crossing import Cross
+from execution_site.demo_condor import Condor
 
 FAST, SLOW = 5, 20
 POLL_SECONDS = 0.5
@@ -34,6 +35,7 @@ def run(base_url: str) -> None:
     """Trade for ever."""
     key = json.loads(demo.key_file().read_text())["key"]
     crosses = {symbol: Cross(FAST, SLOW) for symbol in QUANTITIES}
+    condor = Condor()
     headers = {"Authorization": f"Api-Key {key}"}
     with httpx.Client(base_url=base_url, headers=headers, timeout=5) as client:
         while True:
@@ -42,6 +44,10 @@ def run(base_url: str) -> None:
                     _look(client, symbol, cross)
                 except (httpx.HTTPError, ValueError) as e:
                     logger.warning("%s: %s", symbol, e)
+            try:
+                condor.look(client)
+            except (httpx.HTTPError, KeyError, ValueError) as e:
+                logger.warning("condor: %s", e)
             time.sleep(POLL_SECONDS)
 
 

@@ -20,6 +20,7 @@ from orders.models import (
     ApiKey,
     Fill,
     Order,
+    OrderGroup,
     Signal,
     StreamCursor,
     SubmissionAttempt,
@@ -210,3 +211,13 @@ class StreamCursorAdmin(ReadOnlyAdmin):
     list_display = ("connection", "cursor", "updated_at")
     list_select_related = ("connection",)
     ordering = ("connection__name",)
+
+
+@admin.register(OrderGroup)
+class OrderGroupAdmin(ReadOnlyAdmin):
+    """Several orders that are one decision."""
+
+    list_display = ("id", "type", "connection", "strategy", "status", "failure", "created_at")
+    list_filter = ("status", "type", "connection")
+    list_select_related = ("connection",)
+    search_fields = ("strategy",)

@@ -1,16 +1,19 @@
 """What a group has made and would make: PnL leg by leg, Greeks, net debit, extremes at expiry."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from brokers.instruments import InstrumentKind, decimal_text, optional_text
 from brokers.models import Instrument
 from brokers.symbols import Right
 from orders.booking import Folded, effective, fold
 from orders.folding import amendments_of, execution
+from orders.group_course import FINAL
 from orders.group_intake import payoff_json
 from orders.group_payloads import group_json
 from orders.models import Fill, Order, OrderGroup, Origin
@@ -20,12 +23,22 @@ from portfolio.holding import unrealized_pnl
 from portfolio.payoff import Leg, MixedExpiries, Payoff, payoff
 
 ZERO = Decimal(0)
+LATELY = timedelta(seconds=5)
 
 
 def of_accounts(accounts: Iterable[str]) -> QuerySet[OrderGroup]:
     """Return the groups of these accounts."""
     rows = OrderGroup.objects.filter(connection__name__in=list(accounts))
     return rows.select_related("connection", "signal")
+
+
+def moving(count: int) -> QuerySet[OrderGroup]:
+    """Return the newest groups that hold something or are on their way, or have just ended."""
+    lately = timezone.now() - LATELY
+    rows = OrderGroup.objects.exclude(status__in=FINAL) | OrderGroup.objects.filter(
+        updated_at__gt=lately
+    )
+    return rows.select_related("connection", "signal").order_by("-pk")[:count]
 
 
 def brief(group: OrderGroup) -> dict[str, Any]:
@@ -65,6 +78,27 @@ def describe(group: OrderGroup) -> dict[str, Any]:
         },
         "greeks": _greeks(legs),
         "held": payoff_json(_payoff(legs)),
+    }
+
+
+def row(group: OrderGroup) -> dict[str, Any]:
+    """Return a group as a line of the page: what it is, where it stands, what it has made."""
+    found = describe(group)
+    held, greeks = found["held"] or {}, found["greeks"] or dict.fromkeys(GREEKS)
+    return {
+        "id": group.pk,
+        "account": found["account"],
+        "strategy": found["strategy"],
+        "type": found["type"],
+        "legs": ", ".join(f"{leg['quantity']} {leg['symbol']}" for leg in found["pnl"]["legs"]),
+        "status": found["status"],
+        "said": found["failure"] or found["exit_reason"] or found["detail"],
+        "net_debit": held.get("net_debit"),
+        "max_loss": held.get("max_loss"),
+        "total_pnl": found["pnl"]["total_pnl"],
+        "delta": greeks["delta"],
+        "vega": greeks["vega"],
+        "updated_at": found["updated_at"],
     }
 
 

@@ -17,7 +17,7 @@ from brokers.models import BrokerConnection, Quote
 from brokers.paper.venue import match
 from execution_site import bus, leases
 from execution_site.models import ProcessStatus
-from orders import breaker_watch, monitoring
+from orders import breaker_watch, group_view, monitoring
 from orders.history_keeper import HistoryKeeper
 from orders.payloads import time_text
 from portfolio.greeks_keeper import GreeksKeeper
@@ -28,6 +28,7 @@ STEP_SECONDS = 0.25
 LEASE = "market_loop"
 LEASE_TTL = timedelta(seconds=3)
 PROCESS_SECONDS = 1.0
+SHOWN_GROUPS = 10
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,10 @@ class MarketLoop:
             frames += [
                 _frame("greeks", row, as_of=now, account=row["account"])
                 for row in self._greeks.shown(now=now)
+            ]
+            frames += [
+                _frame("group_mark", row, as_of=now, account=row["account"])
+                for row in map(group_view.row, group_view.moving(SHOWN_GROUPS))
             ]
         if frames:
             bus.publish(bus.LATEST, json.dumps(frames))

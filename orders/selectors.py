@@ -15,7 +15,7 @@ from brokers.models import BrokerConnection, Quote
 from brokers.quotes import quote_json
 from execution_site.events import Event, EventType
 from execution_site.models import ProcessStatus
-from orders import quality, reading
+from orders import group_view, quality, reading
 from orders.lifecycle import TERMINAL, OrderStatus
 from orders.models import Action, Fill, Order, Signal, SubmissionAttempt
 from orders.payloads import fill_json, order_json, signal_json, time_text
@@ -27,6 +27,7 @@ from risk.kills import KillSwitch, visible
 from risk.models import Breaker
 
 SHOWN = 100
+SHOWN_GROUPS = 10
 
 
 def orders(accounts: Iterable[str]) -> QuerySet[Order]:
@@ -165,11 +166,13 @@ def snapshot(accounts: Sequence[str]) -> dict[str, Any]:
     """Return the state a page or a socket begins with."""
     held = list(holdings.positions(accounts).order_by("connection__name", "strategy", "pk"))
     quotes = Quote.objects.select_related("instrument").order_by("instrument__symbol")
+    newest_groups = group_view.of_accounts(accounts).order_by("-pk")[:SHOWN_GROUPS]
     return {
         "system": system(accounts),
         "orders": [describe_order(o) for o in orders(accounts).order_by("-pk")[:SHOWN]],
         "fills": [describe_fill(f) for f in fills(accounts).order_by("-pk")[:SHOWN]],
         "signals": [describe_signal(s) for s in signals(accounts).order_by("-pk")[: SHOWN // 2]],
+        "groups": [group_view.row(g) for g in newest_groups],
         "positions": [holdings.describe(p) for p in held if p.folded_at is not None],
         "pnl": holdings.pnl(held),
         "greeks": by_underlying(greeks.of_positions(greeks.held(accounts), now=timezone.now())),

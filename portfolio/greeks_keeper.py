@@ -41,16 +41,16 @@ class GreeksKeeper:
     def shown(self, *, now: datetime) -> list[dict[str, Any]]:
         """Return the sums of each live account by underlying; `now` is the wall's time.
 
-        What is no longer held is shown once more, as nothing.
+        What is no longer held is shown once more, as not held.
         """
         live = BrokerConnection.objects.enabled().exclude(name__in=clocks.replayed())
         rows = greeks.of_positions(greeks.held(live.values_list("name", flat=True)), now=now)
         found = by_underlying(rows)
         keys = {tuple(row[name] for name in KEY) for row in found}
-        gone = [
-            dict(zip(KEY, key, strict=True))
+        gone: list[dict[str, Any]] = [
+            dict[str, Any](zip(KEY, key, strict=True))
             | dict.fromkeys(GREEKS, 0.0)
-            | {"unvalued": 0, "quote_age_seconds": 0.0, "id": "/".join(key)}
+            | {"unvalued": 0, "quote_age_seconds": None, "id": "/".join(key), "held": False}
             for key in self._shown - keys
         ]
         self._shown = keys
@@ -70,4 +70,4 @@ def by_underlying(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         blank = dict(zip(KEY, key, strict=True)) | dict.fromkeys(GREEKS, 0.0)
         held = found.setdefault(key, blank | {"unvalued": 0, "quote_age_seconds": None})
         held["unvalued"] += 1
-    return [found[key] | {"id": "/".join(key)} for key in sorted(found)]
+    return [found[key] | {"id": "/".join(key), "held": True} for key in sorted(found)]

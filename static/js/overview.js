@@ -28,6 +28,7 @@ const signals = rows("signal", { limit });
 const positions = rows("position");
 const quotes = rows("quote");
 const greeks = rows("greeks");
+const groups = rows("group", { limit: 10 });
 const tiles = rows("tile");
 const profits = rows("profit");
 const lights = new Lights(rows("light"));
@@ -118,7 +119,9 @@ const SHOW = {
   system: showSystem,
   mark: showMark,
   quote: showQuote,
-  greeks: (data) => greeks.put(data.id, data, { atEnd: true }),
+  group: ({ id, status, updated_at }) => groups.get(id) && groups.put(id, { status }, { version: updated_at }),
+  group_mark: (data) => groups.put(data.id, data, { version: data.updated_at }),
+  greeks: (data) => (data.held ? greeks.put(data.id, data, { atEnd: true }) : greeks.remove(data.id)),
   process: (data) => lights.put(data),
   reconciliation: (data) => say(`Reconciliation: ${data.problem}`, true),
 };

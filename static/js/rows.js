@@ -85,6 +85,11 @@ export class Rows {
     return row;
   }
 
+  remove(key) {
+    this.get(key)?.remove();
+    this.byKey.delete(String(key));
+  }
+
   #insert(key, atEnd) {
     const row = this.template.content.firstElementChild.cloneNode(true);
     row.dataset.key = key;
@@ -98,9 +103,7 @@ export class Rows {
 
   #trim() {
     const last = [...this.list.children].reverse().find((row) => !this.keeps(row));
-    if (!last) return;
-    this.byKey.delete(last.dataset.key);
-    last.remove();
+    if (last) this.remove(last.dataset.key);
   }
 }
 

@@ -315,3 +315,31 @@ def test_a_replayed_day_is_drawn_with_its_fills_marked(page, site, tmp_path):
     expect(page.locator("#day-title")).to_have_text("Net PnL and exposure, trading day 2020-01-06")
     expect(page.locator("#day-caption")).to_have_attribute("data-points", re.compile(r"1[0-9]"))
     expect(page.locator("#exposure-chart canvas")).to_be_visible()
+
+
+def test_greeks_of_the_page_are_the_api_s(page, api, site):
+    """Both move: they are compared until they show the same second."""
+    chain = api.get("/api/v1/option-chain/NIFTY").json()
+    straddle = chain["strikes"][20]
+    for right in ("call", "put"):
+        signal = {"strategy": STRATEGY, "symbol": straddle[right]["symbol"], "action": "BUY"}
+        key = {"signal_id": uuid.uuid4().hex, "quantity": "65"}
+        answer = api.post("/api/v1/signals", json=signal | key, headers={"Prefer": "wait=10"})
+        assert answer.json()["status"] == "FILLED"
+    row = page.locator('[data-rows="greeks"] tbody tr', has_text="NIFTY")
+    expect(row).to_be_visible()
+
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        shown = {
+            name: row.locator(f'[data-field="{name}"]').inner_text()
+            for name in ("delta", "gamma", "vega", "theta", "rho")
+        }
+        told = {r["underlying"]: r for r in api.get("/api/v1/greeks").json()["by_underlying"]}
+        if shown == {
+            name: f"{told['NIFTY'][name]:.{4 if name == 'gamma' else 2}f}" for name in shown
+        }:
+            break
+    else:
+        raise AssertionError((shown, told["NIFTY"]))
+    assert float(shown["vega"])

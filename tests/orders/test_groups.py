@@ -1,10 +1,12 @@
 """Groups: all legs or none, protective legs first, and on failure what the policy says."""
 
+import io
 import itertools
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.core.management import call_command
 
 from brokers.contract import OrderRejected, Side
 from brokers.models import Instrument
@@ -276,3 +278,16 @@ def test_a_repeated_key_gets_the_stored_answer_and_another_body_a_conflict(submi
 def test_legs_that_are_no_such_group_are_refused_by_name(submit):
     with pytest.raises(InvalidSignal, match="a SPREAD has two options of one right"):
         submit((90, "PE", "BUY"), (95, "CE", "SELL"), type="SPREAD")
+
+
+def test_verdicts_on_legs_are_made_again_from_their_facts(submit):
+    RiskLimit.objects.create(metric="max_group_loss", value=26)
+    RiskLimit.objects.create(metric="max_vega", value=10**6)
+    assert submit().status == 422
+    RiskLimit.objects.filter(metric="max_group_loss").delete()
+    assert submit().status == 202
+    said = io.StringIO()
+
+    call_command("rejudge", stdout=said)
+
+    assert said.getvalue() == "8 of 8 verdicts made again\n"
