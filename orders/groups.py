@@ -37,7 +37,7 @@ from risk.gate import judge
 
 LOOK_AGAIN = timedelta(seconds=1)
 TRY_AGAIN = timedelta(seconds=2)  # what the gate refused to close
-LOOKED_BACK = timedelta(days=1)  # how long a settled group is watched for late fills
+LOOKED_BACK = timedelta(hours=1)  # how long a settled group is watched for late fills
 CLOSE_ATTEMPTS = 10  # of orders to close that the venue did not fill
 
 logger = logging.getLogger(__name__)
@@ -163,15 +163,15 @@ def _cancel(group: OrderGroup, *, now: datetime) -> None:
 
 
 def _release(group: OrderGroup, number: int, *, now: datetime) -> None:
-    """Make a leg's order due; from now on its stage has its time."""
+    """Make a leg's order due; from now on its stage has its time, and it may be sent that long."""
+    group.deadline_at = now + timedelta(seconds=group.leg_timeout_seconds)
     waiting = group.orders.filter(
         leg=number, origin=Origin.SIGNAL, status=OrderStatus.PENDING, due_at=None
     )
     for order_id in locks.rows(waiting):
-        if waiting.filter(pk=order_id).update(due_at=now):
+        if waiting.filter(pk=order_id).update(due_at=now, send_before=group.deadline_at):
             hint = partial(hints.transmit, order_id, group.connection.name)
             transaction.on_commit(hint, robust=True)
-    group.deadline_at = now + timedelta(seconds=group.leg_timeout_seconds)
 
 
 def _settle(group: OrderGroup, step: Step, *, now: datetime) -> None:

@@ -84,7 +84,7 @@ class Order(models.Model):
     decision = models.OneToOneField(RiskDecision, on_delete=models.PROTECT, null=True)
     signal = models.OneToOneField(Signal, on_delete=models.PROTECT, null=True)
     group = models.ForeignKey(
-        OrderGroup, on_delete=models.PROTECT, null=True, related_name="orders"
+        OrderGroup, on_delete=models.PROTECT, null=True, related_name="orders", db_index=False
     )
     leg = models.SmallIntegerField(null=True)
     origin = models.CharField(max_length=16, choices=_choices(Origin))
@@ -144,7 +144,9 @@ class Order(models.Model):
                 condition=Q(group=None, leg=None) | Q(group__isnull=False, leg__isnull=False),
             ),
             models.UniqueConstraint(
-                name="leg_opened_once", fields=["group", "leg"], condition=Q(origin="SIGNAL")
+                name="leg_opened_once",
+                fields=["group", "leg"],
+                condition=Q(origin="SIGNAL", group__isnull=False),
             ),
             models.CheckConstraint(name="order_quantity_positive", condition=Q(quantity__gt=0)),
             models.CheckConstraint(
@@ -175,6 +177,7 @@ class Order(models.Model):
                 condition=Q(status__in=sorted(OPEN)),
             ),
             models.Index(name="order_recent", fields=["connection", "instrument", "created_at"]),
+            models.Index(name="order_of_group", fields=["group"], condition=Q(group__isnull=False)),
             models.Index(name="order_due", fields=["due_at"], condition=Q(status="PENDING")),
             models.Index(
                 name="order_claimed",

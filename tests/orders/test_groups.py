@@ -118,9 +118,10 @@ def test_group_pnl_is_the_sum_of_its_legs_and_of_the_strategys_positions(submit)
     assert shown["held"] == shown["expected"]
 
 
-def test_a_leg_that_is_rejected_unwinds_the_others(submit, monkeypatch):
+@pytest.mark.parametrize("leg", range(4))
+def test_a_leg_that_is_rejected_unwinds_the_others(submit, monkeypatch, leg):
     submit()
-    refused = symbol(95, "PE")
+    refused = symbol(*CONDOR[leg][:2])
     send = submission.registry.adapter_for("paper").submit
 
     def reject(grant):
@@ -133,11 +134,13 @@ def test_a_leg_that_is_rejected_unwinds_the_others(submit, monkeypatch):
     work(10)
 
     group = only_group()
-    assert (group.status, group.failure) == ("CLOSED", "leg 1 REJECTED: margin")
+    assert (group.status, group.failure) == ("CLOSED", f"leg {leg} REJECTED: margin")
     assert set(Position.objects.values_list("quantity", flat=True)) == {0}
     told = Event.objects.filter(type=EventType.GROUP).order_by("pk")
     assert [event.data["status"] for event in told][-2:] == ["UNWINDING", "CLOSED"]
     assert {o.origin for o in Order.objects.filter(reduce_only=True)} == {"UNWIND"}
+    logged = Event.objects.filter(type=EventType.ORDER).values_list("data__id", flat=True)
+    assert set(logged) == set(Order.objects.values_list("pk", flat=True))
     agree()
 
 
