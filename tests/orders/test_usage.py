@@ -116,11 +116,8 @@ def limits(account):
             RiskLimit.objects.create(metric=metric, value=10**9, **scope)
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_both_ways_of_working_it_out_agree(book, account, seed):
-    accounts, shares = book
-    fill_at_random(seed, accounts, shares)
-    limits(account)
+def look():
+    """Return what a verdict on one share of AAPL would be made of, and the state it was read in."""
     asked = Asked(
         account="paper", strategy="alpha", symbol="AAPL", side=Side.BUY, quantity=Decimal(1)
     )
@@ -128,6 +125,15 @@ def test_both_ways_of_working_it_out_agree(book, account, seed):
     with transaction.atomic():
         shared = facts.lock(known, asked, now=now())
         seen = facts.read(known, asked, shared, now=now(), day=now().date())
+    return facts.judged(known, seen, asked, now=now()), seen
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_both_ways_of_working_it_out_agree(book, account, seed):
+    accounts, shares = book
+    fill_at_random(seed, accounts, shares)
+    limits(account)
+    _, seen = look()
 
     plain = limit_use.load(["paper", "other"])
     rows = {row.pk: row for row in RiskLimit.objects.select_related("connection")}
@@ -151,14 +157,8 @@ def test_greeks_of_something_held_that_are_not_known_make_the_use_unknown(book, 
     else:
         OptionGreeks.objects.update(as_of=now() - timedelta(seconds=11))
     RiskLimit.objects.create(metric=Metric.MAX_VEGA, value=100)
-    asked = Asked(
-        account="paper", strategy="alpha", symbol="AAPL", side=Side.BUY, quantity=Decimal(1)
-    )
-    known = facts.references("paper", "AAPL", now=now())
-    with transaction.atomic():
-        shared = facts.lock(known, asked, now=now())
-        seen = facts.read(known, asked, shared, now=now(), day=now().date())
+    judged, _ = look()
 
-    verdict = judge(facts.judged(known, seen, asked, now=now()))
+    verdict = judge(judged)
 
     assert [c.code for c in verdict.checks if c.status != "PASSED"] == ["max_vega"]

@@ -5,11 +5,11 @@ from datetime import date
 
 import numpy as np
 import pytest
-import QuantLib as ql  # noqa: N813 as its own examples name it
 from hypothesis import given
 from hypothesis import strategies as st
 
 from portfolio.black76 import DAYS, Greek, greeks, greeks_of
+from tests import quantlib
 
 CONTRACTS = 50_000
 DRAW = np.random.default_rng(76)
@@ -42,21 +42,10 @@ def each(made):
         yield dict(zip(made, values, strict=True))
 
 
-def by_quantlib(*, forward, strike, years, volatility, rate, sign):
-    """Return QuantLib's six values in our units; its rho and theta are of other models' rates."""
-    payoff = ql.PlainVanillaPayoff(ql.Option.Call if sign > 0 else ql.Option.Put, strike)
-    discount = math.exp(-rate * years)
-    black = ql.BlackCalculator(payoff, forward, volatility * math.sqrt(years), discount)
-    price, gamma = black.value(), black.gammaForward()
-    theta = rate * price - 0.5 * gamma * (forward * volatility) ** 2
-    vega = black.vega(years)
-    return price, black.deltaForward(), gamma, vega / 100, theta / DAYS, -years * price / 100
-
-
 def test_fifty_thousand_contracts_agree_with_quantlib_to_eleven_places():
     made = contracts(CONTRACTS)
     ours = np.array(greeks(**made))
-    theirs = np.array([by_quantlib(**one) for one in each(made)]).T
+    theirs = np.array([quantlib.greeks(**one) for one in each(made)]).T
 
     assert np.abs(ours - theirs).max(axis=1).max() < 1e-11
 
