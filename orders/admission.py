@@ -3,20 +3,24 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
+
+from django.db import transaction
 
 from brokers.contract import OrderType, TimeInForce
 from execution_site.events import EventType, record_event
+from orders import facts, hints
 from orders.identity import client_order_id
 from orders.lifecycle import OrderStatus, PendingAction
-from orders.models import Order, Origin
+from orders.models import Order, OrderGroup, Origin
 from orders.payloads import order_json
-from orders.situation import References, Situation
+from orders.situation import Asked, References, Situation
 from portfolio.models import Position
 from risk import usage
 from risk.checks.order import worst_price
 from risk.facts import Facts
-from risk.gate import BUILD, Verdict
+from risk.gate import BUILD, Verdict, judge
 from risk.models import RiskDecision
 
 
@@ -24,7 +28,7 @@ from risk.models import RiskDecision
 class Ticket:
     """What an order is, beyond the facts it was judged by.
 
-    `client` and `key` name what asked for it: with account and strategy they make its id.
+    `client`, `key` and `leg` name what asked for it: with account and strategy they make its id.
     """
 
     account: str
@@ -32,6 +36,7 @@ class Ticket:
     client: str
     key: str
     leg: int = 0
+    closes_leg: int | None = None
     origin: Origin = Origin.SIGNAL
     signal_id: int | None = None
     order_type: OrderType = OrderType.MARKET
@@ -111,6 +116,52 @@ def new_decision(
         build=BUILD,
         decided_at=now,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A verdict, the order that it admits, and in words why it admits none."""
+
+    verdict: Verdict
+    decision: RiskDecision
+    order: Order | None
+
+    @property
+    def refusal(self) -> str:
+        """Return what each check that refused said."""
+        failed = [check for check in self.verdict.checks if check.status != "PASSED"]
+        return "; ".join(f"{check.name}: {check.detail}" for check in failed)
+
+
+def decide(
+    known: References,
+    seen: Situation,
+    asked: Asked,
+    ticket: Ticket,
+    *,
+    now: datetime,
+    day: date,
+    group: OrderGroup | None = None,
+    keeps_refusal: bool = True,
+) -> Decided:
+    """Judge an order that no signal's own transaction stores; store verdict and order, and hint.
+
+    `group` is whose leg it closes (`ticket.closes_leg`). Without `keeps_refusal` a verdict that
+    refuses is not stored: what is tried again every other second would fill the log.
+    """
+    judged = facts.judged(known, seen, asked, now=now)
+    verdict = judge(judged)
+    decision = new_decision(known, verdict, judged, now=now)
+    if verdict.approved or keeps_refusal:
+        decision.save(force_insert=True)
+    if not verdict.approved:
+        return Decided(verdict, decision, None)
+    order = new_order(ticket, known, seen, judged, now=now, day=day)
+    order.group, order.leg = group, ticket.closes_leg
+    admit(order, account=ticket.account, symbol=asked.symbol, now=now)
+    hint = partial(hints.transmit, order.pk, ticket.account)
+    transaction.on_commit(hint, robust=True)
+    return Decided(verdict, decision, order)
 
 
 def admit(order: Order, *, account: str, symbol: str, now: datetime) -> None:

@@ -11,8 +11,8 @@ from django.db import transaction
 from brokers.instruments import optional_text
 from execution_site import audit
 from execution_site.events import EventType, record_event
-from orders import facts, hints
-from orders.admission import admit, new_decision, new_order
+from orders import facts
+from orders.admission import decide
 from orders.approvals import Approval
 from orders.entries import cancel_entries
 from orders.intake import asked_by, lock_rows, ticket
@@ -21,7 +21,7 @@ from orders.payloads import signal_json, time_text
 from orders.requests import SignalRequest
 from orders.situation import Asked
 from risk import locks
-from risk.gate import Verdict, judge
+from risk.gate import Verdict
 
 Outcome = Approval.Outcome
 
@@ -46,25 +46,15 @@ def approve(
     known = facts.references(account, symbol, now=now)
     day = signal.connection.trading_date(known.clock or now)
     asked: Asked = asked_by(request, signal.client, approved_by=actor)
-    order = None
     with transaction.atomic(durable=True):
         shared = facts.lock(known, asked, now=now)
         lock_rows(request, known)
         approval, signal = _waiting(signal_id, now=now)
         seen = facts.read(known, asked, shared, now=now, day=day)
-        judged = facts.judged(known, seen, asked, now=now)
-        verdict = judge(judged)
-        decision = new_decision(known, verdict, judged, now=now)
-        decision.save(force_insert=True)
-        approval.decision = decision
-        if verdict.approved:
-            wanted = ticket(
-                request, client=signal.client.name, signal_id=signal.pk, approved_by=actor
-            )
-            order = new_order(wanted, known, seen, judged, now=now, day=day)
-            admit(order, account=account, symbol=symbol, now=now)
-            order_id = order.pk
-            transaction.on_commit(lambda: hints.transmit(order_id, account), robust=True)
+        wanted = ticket(request, client=signal.client.name, signal_id=signal.pk, approved_by=actor)
+        decided = decide(known, seen, asked, wanted, now=now, day=day)
+        verdict, order = decided.verdict, decided.order
+        approval.decision = decided.decision
         outcome = Outcome.APPROVED if verdict.approved else Outcome.REFUSED
         status = SignalStatus.APPROVED if verdict.approved else SignalStatus.REFUSED
         if verdict.approved and request.action is Action.EXIT:

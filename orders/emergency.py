@@ -16,15 +16,14 @@ from django.utils import timezone
 from brokers.instruments import decimal_text
 from brokers.models import BrokerConnection
 from execution_site import audit
-from orders import entries, facts, hints
-from orders.admission import Ticket, admit, new_decision, new_order
+from orders import entries, facts
+from orders.admission import Ticket, decide
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
 from orders.models import Order, Origin
 from orders.situation import Asked
 from portfolio.models import Position
 from risk import control, locks
 from risk.facts import KillLevel
-from risk.gate import judge
 from risk.kills import KillSwitch, Scope
 
 CANCELS_WITHIN = timedelta(seconds=3)  # how long flattening waits for cancels before it closes
@@ -202,14 +201,6 @@ def _close(position: Position, *, run: str, actor: str) -> Result:
         shared = facts.lock(known, asked, now=now)
         locks.rows(Position.objects.filter(pk=position.pk))
         seen = facts.read(known, asked, shared, now=now, day=day)
-        judged = facts.judged(known, seen, asked, now=now)
-        verdict = judge(judged)
-        decision = new_decision(known, verdict, judged, now=now)
-        decision.save(force_insert=True)
-        if verdict.refused:
-            failed = [c for c in verdict.checks if c.status != "PASSED"]
-            why = "; ".join(f"{c.name}: {c.detail}" for c in failed)
-            return result | {"order": None, "result": f"refused: {why}"}
         ticket = Ticket(
             account=account,
             strategy=position.strategy,
@@ -217,9 +208,9 @@ def _close(position: Position, *, run: str, actor: str) -> Result:
             key=asked.key,
             origin=Origin.FLATTEN,
         )
-        order = new_order(ticket, known, seen, judged, now=now, day=day)
-        admit(order, account=account, symbol=symbol, now=now)
-        transaction.on_commit(lambda: hints.transmit(order.pk, account), robust=True)
+        decided = decide(known, seen, asked, ticket, now=now, day=day)
+    if (order := decided.order) is None:
+        return result | {"order": None, "result": f"refused: {decided.refusal}"}
     left = abs(seen.strategy.net) - order.quantity
     said = "closing"
     if left:

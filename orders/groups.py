@@ -14,12 +14,12 @@ from decimal import Decimal
 from functools import partial
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from brokers.contract import Side
 from execution_site.events import EventType, record_event
 from orders import entries, facts, hints
-from orders.admission import Ticket, admit, new_decision, new_order
+from orders.admission import Ticket, decide
 from orders.group_course import (
     FINAL,
     GroupStatus,
@@ -32,8 +32,8 @@ from orders.group_payloads import group_json
 from orders.lifecycle import OPEN, TERMINAL, OrderStatus, PendingAction
 from orders.models import Order, OrderGroup, Origin
 from orders.situation import Asked
+from portfolio.models import Position
 from risk import locks
-from risk.gate import judge
 
 LOOK_AGAIN = timedelta(seconds=1)
 TRY_AGAIN = timedelta(seconds=2)  # what the gate refused to close
@@ -221,6 +221,7 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
         leg = next(leg for leg in _legs(group) if leg.number == number)
         if not leg.held or leg.closing:
             return
+        locks.rows(_position_of(opened))
         earlier = group.orders.filter(leg=number, origin=Origin.UNWIND).count()
         seen = facts.read(known, asked, shared, now=now, day=day)
         can_close = facts.closable(seen, leg.side.opposite)
@@ -233,29 +234,29 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
             _fail(group, number, now=now)
             return
         asked = replace(asked, quantity=min(leg.held, can_close))
-        judged = facts.judged(known, seen, asked, now=now)
-        verdict = judge(judged)
-        if verdict.refused:
-            failed = [c for c in verdict.checks if c.status != "PASSED"]
-            why = "; ".join(f"{c.name}: {c.detail}" for c in failed)
-            _wait(group, f"leg {number} cannot be closed yet: {why}", now=now)
-            return
-        new_decision(known, verdict, judged, now=now).save(force_insert=True)
         ticket = Ticket(
             account=account,
             strategy=opened.strategy,
             client="engine",
             key=f"group/{group_id}",
             leg=number * 1_000 + earlier,
+            closes_leg=number,
             origin=Origin.UNWIND,
         )
-        order = new_order(ticket, known, seen, judged, now=now, day=day)
-        order.group, order.leg = group, number
-        admit(order, account=account, symbol=symbol, now=now)
-        if group.detail:
+        decided = decide(
+            known, seen, asked, ticket, now=now, day=day, group=group, keeps_refusal=False
+        )
+        if decided.order is None:
+            _wait(group, f"leg {number} cannot be closed yet: {decided.refusal}", now=now)
+        elif group.detail:
             group.detail = ""
             _save(group, now=now)
-        transaction.on_commit(lambda: hints.transmit(order.pk, account), robust=True)
+
+
+def _position_of(order: Order) -> QuerySet[Position]:
+    return Position.objects.filter(
+        connection=order.connection_id, strategy=order.strategy, instrument=order.instrument_id
+    )
 
 
 def _turned_away(group: OrderGroup) -> int:

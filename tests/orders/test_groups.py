@@ -2,11 +2,13 @@
 
 import io
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from django.core.management import call_command
+from django.db import connections
 
 from brokers.contract import OrderRejected, Side
 from brokers.models import Instrument
@@ -16,8 +18,9 @@ from orders.agreement import differences
 from orders.group_course import OnLegFailure
 from orders.group_intake import GroupRequest, LegRequest
 from orders.group_shapes import GroupType
-from orders.models import Order, OrderGroup, Origin, Signal
-from orders.requests import IdempotencyConflict, InvalidSignal
+from orders.intake import submit_signal
+from orders.models import Action, Order, OrderGroup, Origin, Signal
+from orders.requests import IdempotencyConflict, InvalidSignal, SignalRequest
 from portfolio.models import Position
 from risk import control
 from risk.facts import KillLevel
@@ -276,6 +279,35 @@ def test_a_repeated_key_gets_the_stored_answer_and_another_body_a_conflict(submi
     assert OrderGroup.objects.count() == 1
     with pytest.raises(IdempotencyConflict):
         submit((90, "PE", "BUY"), (95, "PE", "SELL"), type="SPREAD", key="once")
+
+
+def test_ten_at_once_under_one_key_are_one_group(submit):
+    def send(_):
+        outcome = submit(key="once")
+        connections.close_all()
+        return outcome.status, outcome.body
+
+    with ThreadPoolExecutor(10) as threads:
+        answers = set(threads.map(send, range(10)))
+
+    assert len(answers) == 1
+    assert (OrderGroup.objects.count(), Order.objects.count()) == (1, 4)
+
+
+def test_groups_and_signals_share_their_keys(submit, trader):
+    submit(key="once")
+    signal = SignalRequest(
+        signal_id="once",
+        strategy="condor",
+        account="paper",
+        symbol="AAPL",
+        action=Action.BUY,
+        quantity=Decimal(1),
+        body={},
+    )
+
+    with pytest.raises(IdempotencyConflict):
+        submit_signal(signal, client=trader, now=now())
 
 
 def test_legs_that_are_no_such_group_are_refused_by_name(submit):
