@@ -1,6 +1,7 @@
 """What a group has made and would make: PnL leg by leg, Greeks, net debit, extremes at expiry."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,8 +17,8 @@ from orders.folding import amendments_of, execution
 from orders.group_course import FINAL
 from orders.group_intake import payoff_json
 from orders.group_payloads import group_json
-from orders.models import Fill, Order, OrderGroup, Origin
-from orders.payloads import order_json
+from orders.models import Fill, FillAmendment, Order, OrderGroup, Origin
+from orders.payloads import order_json, time_text
 from portfolio.aggregation import GREEKS
 from portfolio.holding import unrealized_pnl
 from portfolio.payoff import Leg, MixedExpiries, Payoff, payoff
@@ -43,10 +44,7 @@ def moving(count: int) -> QuerySet[OrderGroup]:
 
 def brief(group: OrderGroup) -> dict[str, Any]:
     """Return a group with its orders, as a list shows it."""
-    account = group.connection.name
-    orders = group.orders.select_related("instrument").order_by("leg", "pk")
-    legs = [order_json(o, account=account, symbol=o.instrument.symbol) for o in orders]
-    return group_json(group, account=account, legs=legs)
+    return _with_orders(group, group.orders.select_related("instrument").order_by("leg", "pk"))
 
 
 def describe(group: OrderGroup) -> dict[str, Any]:
@@ -55,61 +53,147 @@ def describe(group: OrderGroup) -> dict[str, Any]:
     PnL is of its own fills, commission apart; what has no mark makes it unknown. Extremes are of
     what is held, at the prices that were paid; None where nothing is, or where they cannot be told.
     """
+    (held,) = _hold([group])
+    return _with_orders(group, held.orders) | {
+        "pnl": held.pnl(),
+        "greeks": held.greeks(),
+        "held": payoff_json(held.payoff()),
+    }
+
+
+def rows(groups: Iterable[OrderGroup]) -> list[dict[str, Any]]:
+    """Return groups as lines of the page: what each is, where it stands, what it has made."""
+    return [_row(held) for held in _hold(list(groups))]
+
+
+def _row(held: "_Held") -> dict[str, Any]:
+    group, extremes = held.group, payoff_json(held.payoff()) or {}
+    greeks: Mapping[str, float | None] = held.greeks() or dict.fromkeys(GREEKS)
+    return {
+        "id": group.pk,
+        "account": group.connection.name,
+        "strategy": group.strategy,
+        "type": str(group.type),
+        "legs": ", ".join(
+            f"{decimal_text(leg.held.quantity)} {leg.instrument.symbol}" for leg in held.legs
+        ),
+        "status": str(group.status),
+        "said": group.failure or group.exit_reason or group.detail,
+        "net_debit": extremes.get("net_debit"),
+        "max_loss": extremes.get("max_loss"),
+        "total_pnl": held.pnl()["total_pnl"],
+        "delta": greeks["delta"],
+        "vega": greeks["vega"],
+        "updated_at": time_text(group.updated_at),
+    }
+
+
+def _with_orders(group: OrderGroup, orders: Iterable[Order]) -> dict[str, Any]:
+    account = group.connection.name
+    legs = [order_json(o, account=account, symbol=o.instrument.symbol) for o in orders]
+    return group_json(group, account=account, legs=legs)
+
+
+def _hold(groups: Sequence[OrderGroup]) -> list["_Held"]:
+    """Return what groups hold, with as many statements for many as for one."""
     related = ("instrument", "instrument__quote", "instrument__greeks")
-    orders = list(group.orders.select_related(*related).order_by("leg", "pk"))
-    fills = list(Fill.objects.filter(order__group=group).order_by("traded_at", "venue_trade_id"))
-    leg_of = {order.pk: order.leg for order in orders}
-    legs = [
-        _Leg(opened, [fill for fill in fills if leg_of[fill.order_id] == opened.leg])
-        for opened in orders
-        if opened.origin == Origin.SIGNAL
-    ]
-    realized = sum((leg.held.realized_pnl for leg in legs), ZERO)
-    unrealized = _total([leg.unrealized for leg in legs])
-    commission = sum((leg.held.commission for leg in legs), ZERO)
-    total = None if unrealized is None else realized + unrealized - commission
-    return brief(group) | {
-        "pnl": {
+    orders: defaultdict[int, list[Order]] = defaultdict(list)
+    found = Order.objects.filter(group__in=groups).select_related(*related)
+    for order in found.order_by("leg", "pk"):
+        orders[order.group_id or 0].append(order)
+    fills = list(
+        Fill.objects.filter(order__group__in=groups).order_by("traded_at", "venue_trade_id")
+    )
+    amended = FillAmendment.objects.filter(
+        connection__in={group.connection_id for group in groups},
+        venue_trade_id__in={fill.venue_trade_id for fill in fills},
+    ).exists()
+    by_order: defaultdict[int, list[Fill]] = defaultdict(list)
+    for fill in fills:
+        by_order[fill.order_id].append(fill)
+    return [_Held(group, orders[group.pk], by_order, amended=amended) for group in groups]
+
+
+class _Held:
+    """What one group holds, leg by leg."""
+
+    def __init__(
+        self,
+        group: OrderGroup,
+        orders: Sequence[Order],
+        fills: Mapping[int, Sequence[Fill]],
+        *,
+        amended: bool,
+    ) -> None:
+        self.group, self.orders = group, orders
+        self.legs = []
+        for opened in orders:
+            if opened.origin != Origin.SIGNAL:
+                continue
+            own = [f for o in orders if o.leg == opened.leg for f in fills.get(o.pk, ())]
+            own.sort(key=lambda fill: (fill.traded_at, fill.venue_trade_id))
+            self.legs.append(_Leg(opened, own, amended=amended))
+
+    def pnl(self) -> dict[str, Any]:
+        """Return what its own fills have made; what has no mark makes it unknown."""
+        realized = sum((leg.held.realized_pnl for leg in self.legs), ZERO)
+        unrealized = _total([leg.unrealized for leg in self.legs])
+        commission = sum((leg.held.commission for leg in self.legs), ZERO)
+        total = None if unrealized is None else realized + unrealized - commission
+        return {
             "realized_pnl": decimal_text(realized),
             "unrealized_pnl": optional_text(unrealized),
             "commission": decimal_text(commission),
             "total_pnl": optional_text(total),
-            "legs": [leg.as_json() for leg in legs],
-        },
-        "greeks": _greeks(legs),
-        "held": payoff_json(_payoff(legs)),
-    }
+            "legs": [leg.as_json() for leg in self.legs],
+        }
 
+    def greeks(self) -> dict[str, float] | None:
+        """Return the sums over what is held; None where something is not valued."""
+        sums = dict.fromkeys(GREEKS, 0.0)
+        for leg in self.legs:
+            if not leg.held.quantity:
+                continue
+            unit = _unit(leg.instrument)
+            if unit is None:
+                return None
+            for name in GREEKS:
+                sums[name] += float(leg.held.quantity) * unit[name]
+        return sums
 
-def row(group: OrderGroup) -> dict[str, Any]:
-    """Return a group as a line of the page: what it is, where it stands, what it has made."""
-    found = describe(group)
-    held, greeks = found["held"] or {}, found["greeks"] or dict.fromkeys(GREEKS)
-    return {
-        "id": group.pk,
-        "account": found["account"],
-        "strategy": found["strategy"],
-        "type": found["type"],
-        "legs": ", ".join(f"{leg['quantity']} {leg['symbol']}" for leg in found["pnl"]["legs"]),
-        "status": found["status"],
-        "said": found["failure"] or found["exit_reason"] or found["detail"],
-        "net_debit": held.get("net_debit"),
-        "max_loss": held.get("max_loss"),
-        "total_pnl": found["pnl"]["total_pnl"],
-        "delta": greeks["delta"],
-        "vega": greeks["vega"],
-        "updated_at": found["updated_at"],
-    }
+    def payoff(self) -> Payoff | None:
+        """Return the extremes at expiry of what is held, at the prices that were paid."""
+        held = [leg for leg in self.legs if leg.held.quantity]
+        if not held:
+            return None
+        try:
+            return payoff([leg.at_expiry for leg in held])
+        except MixedExpiries:
+            return None
 
 
 class _Leg:
     """One leg: its instrument, and the fold of what has been traded in it for the group."""
 
-    def __init__(self, opened: Order, fills: Sequence[Fill]) -> None:
+    def __init__(self, opened: Order, fills: Sequence[Fill], *, amended: bool) -> None:
         self.opened, self.instrument = opened, opened.instrument
         done = [execution(fill) for fill in fills]
-        counting = effective(done, amendments_of(opened, done))
+        counting = effective(done, amendments_of(opened, done) if amended else {})
         self.held = fold(Folded(), counting, multiplier=self.instrument.multiplier).now.held
+
+    @property
+    def at_expiry(self) -> Leg:
+        """Return it as a part of a payoff, at the price that was paid."""
+        instrument = self.instrument
+        return Leg(
+            underlying=instrument.underlying or instrument.symbol,
+            quantity=self.held.quantity,
+            multiplier=instrument.multiplier,
+            price=self.held.average_price or ZERO,
+            sign={"": 0, Right.CALL: 1, Right.PUT: -1}[instrument.right],
+            strike=instrument.strike,
+            expiry=instrument.expiry_date,
+        )
 
     @property
     def unrealized(self) -> Decimal | None:
@@ -135,20 +219,6 @@ class _Leg:
         }
 
 
-def _greeks(legs: Sequence[_Leg]) -> dict[str, float] | None:
-    """Return the sums over what is held; None where something is not valued."""
-    sums = dict.fromkeys(GREEKS, 0.0)
-    for leg in legs:
-        if not leg.held.quantity:
-            continue
-        unit = _unit(leg.instrument)
-        if unit is None:
-            return None
-        for name in GREEKS:
-            sums[name] += float(leg.held.quantity) * unit[name]
-    return sums
-
-
 def _unit(instrument: Instrument) -> dict[str, float] | None:
     if instrument.kind != InstrumentKind.OPTION:
         return dict.fromkeys(GREEKS, 0.0) | {"delta": float(instrument.multiplier)}
@@ -156,29 +226,6 @@ def _unit(instrument: Instrument) -> dict[str, float] | None:
     if valued is None or valued.problem:
         return None
     return {name: getattr(valued, name) for name in GREEKS}
-
-
-def _payoff(legs: Sequence[_Leg]) -> Payoff | None:
-    held = [leg for leg in legs if leg.held.quantity]
-    if not held:
-        return None
-    try:
-        return payoff(
-            [
-                Leg(
-                    underlying=leg.instrument.underlying or leg.instrument.symbol,
-                    quantity=leg.held.quantity,
-                    multiplier=leg.instrument.multiplier,
-                    price=leg.held.average_price or ZERO,
-                    sign={"": 0, Right.CALL: 1, Right.PUT: -1}[leg.instrument.right],
-                    strike=leg.instrument.strike,
-                    expiry=leg.instrument.expiry_date,
-                )
-                for leg in held
-            ]
-        )
-    except MixedExpiries:
-        return None
 
 
 def _total(amounts: Sequence[Decimal | None]) -> Decimal | None:

@@ -13,13 +13,14 @@ from django.utils import timezone
 from brokers import quotes
 from brokers.contract import BrokerError, QuoteUpdate
 from brokers.instruments import decimal_text
-from brokers.models import BrokerConnection, Quote
+from brokers.models import BrokerConnection
 from brokers.paper.venue import match
 from execution_site import bus, leases
 from execution_site.models import ProcessStatus
 from orders import breaker_watch, group_view, monitoring
 from orders.history_keeper import HistoryKeeper
 from orders.payloads import time_text
+from orders.selectors import SHOWN_GROUPS, shown_quotes
 from portfolio.greeks_keeper import GreeksKeeper
 from portfolio.holding import unrealized_pnl
 from portfolio.models import Position
@@ -28,7 +29,6 @@ STEP_SECONDS = 0.25
 LEASE = "market_loop"
 LEASE_TTL = timedelta(seconds=3)
 PROCESS_SECONDS = 1.0
-SHOWN_GROUPS = 10
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class MarketLoop:
             ]
             frames += [
                 _frame("group_mark", row, as_of=now, account=row["account"])
-                for row in map(group_view.row, group_view.moving(SHOWN_GROUPS))
+                for row in group_view.rows(group_view.moving(SHOWN_GROUPS))
             ]
         if frames:
             bus.publish(bus.LATEST, json.dumps(frames))
@@ -114,14 +114,9 @@ def run(feed: Feed | None, *, holder: str) -> None:
 
 def publish_latest(symbols: Sequence[str]) -> None:
     """Push the latest quotes and marks of these symbols; nothing of it is kept."""
-    moved = Quote.objects.filter(instrument__symbol__in=symbols).select_related("instrument")
+    moved = shown_quotes().filter(instrument__symbol__in=symbols)
     frames = [
-        _frame(
-            "quote",
-            quotes.quote_json(q, q.instrument.symbol) | {"kind": q.instrument.kind},
-            as_of=q.as_of,
-        )
-        for q in moved
+        _frame("quote", quotes.quote_json(q, q.instrument.symbol), as_of=q.as_of) for q in moved
     ]
     bus.publish(bus.LATEST, json.dumps(frames + _marks(symbols)))
 

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from django.db import DatabaseError, close_old_connections
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from brokers.contract import Side
-from brokers.instruments import decimal_text, optional_text
+from brokers.instruments import DATED, decimal_text, optional_text
 from brokers.models import BrokerConnection, Quote
 from brokers.quotes import quote_json
 from execution_site.events import Event, EventType
@@ -22,6 +22,7 @@ from orders.payloads import fill_json, order_json, signal_json, time_text
 from portfolio import greeks
 from portfolio import selectors as holdings
 from portfolio.greeks_keeper import by_underlying
+from portfolio.models import Position
 from risk import control
 from risk.kills import KillSwitch, visible
 from risk.models import Breaker
@@ -165,21 +166,29 @@ def system(accounts: Sequence[str]) -> dict[str, Any]:
 def snapshot(accounts: Sequence[str]) -> dict[str, Any]:
     """Return the state a page or a socket begins with."""
     held = list(holdings.positions(accounts).order_by("connection__name", "strategy", "pk"))
-    quotes = Quote.objects.select_related("instrument").order_by("instrument__symbol")
+    quotes = shown_quotes().order_by("instrument__symbol")
     newest_groups = group_view.of_accounts(accounts).order_by("-pk")[:SHOWN_GROUPS]
     return {
         "system": system(accounts),
         "orders": [describe_order(o) for o in orders(accounts).order_by("-pk")[:SHOWN]],
         "fills": [describe_fill(f) for f in fills(accounts).order_by("-pk")[:SHOWN]],
         "signals": [describe_signal(s) for s in signals(accounts).order_by("-pk")[: SHOWN // 2]],
-        "groups": [group_view.row(g) for g in newest_groups],
+        "groups": group_view.rows(newest_groups),
         "positions": [holdings.describe(p) for p in held if p.folded_at is not None],
         "pnl": holdings.pnl(held),
         "greeks": by_underlying(greeks.of_positions(greeks.held(accounts), now=timezone.now())),
-        "quotes": [
-            quote_json(q, q.instrument.symbol) | {"kind": q.instrument.kind} for q in quotes
-        ],
+        "quotes": [quote_json(q, q.instrument.symbol) for q in quotes],
     }
+
+
+def shown_quotes() -> QuerySet[Quote]:
+    """Return the quotes that are shown and pushed: of derivatives only what is held.
+
+    A chain has hundreds, which only whoever asks for the chain wants to see.
+    """
+    held = Position.objects.filter(instrument=OuterRef("instrument")).exclude(quantity=0)
+    shown = ~Q(instrument__kind__in=DATED) | Exists(held)
+    return Quote.objects.filter(shown).select_related("instrument")
 
 
 def in_flight(kill: KillSwitch) -> list[dict[str, Any]]:

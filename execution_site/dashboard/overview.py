@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from brokers.instruments import DATED, decimal_text
+from brokers.instruments import decimal_text
 from brokers.models import Environment, Instrument
 from execution_site.hub import snapshot_with_seq
 from orders import selectors
@@ -112,22 +112,13 @@ def _health(process: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _state(accounts: Sequence[str]) -> dict[str, Any]:
-    """Return the snapshot, with every working order however old, working ones first.
-
-    Of derivatives only what has been traded is among the quotes: a chain has hundreds.
-    """
+    """Return the snapshot, with every working order however old, working ones first."""
     state = selectors.snapshot(accounts)
     newest = {order["id"] for order in state["orders"]}
     older = selectors.orders(accounts).filter(status__in=OPEN).exclude(pk__in=newest)
     shown = [*state["orders"], *map(selectors.describe_order, older.order_by("-pk"))]
     state["orders"] = sorted(shown, key=lambda order: order["status"] not in OPEN)
-    of_positions = {row["symbol"] for row in state["positions"]}
-    state["quotes"] = [
-        quote
-        for quote in state["quotes"]
-        if quote["kind"] not in DATED or quote["symbol"] in of_positions
-    ]
-    held = of_positions | {quote["symbol"] for quote in state["quotes"]}
+    held = {row["symbol"] for row in (*state["positions"], *state["quotes"])}
     known = Instrument.objects.filter(symbol__in=held).values_list("symbol", "multiplier")
     state["multipliers"] = {symbol: decimal_text(value) for symbol, value in known}
     return state

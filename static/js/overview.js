@@ -12,7 +12,6 @@ const STALE_SECONDS = 10;
 const TOTALS_MS = 250;
 const CHARTS_MS = 5_000;
 const SETTLING_MS = 1_000; // a mark made before a fill may arrive just after it
-const DATED = new Set(["FUTURE", "OPTION"]);
 const TERMINAL = new Set(["FILLED", "CANCELLED", "REJECTED", "EXPIRED", "FAILED"]);
 
 const page = document.body;
@@ -56,7 +55,6 @@ let heardAt = Date.now();
 let quotedAt = Date.now();
 let totalsDue = true;
 let unspoken = [];
-const traded = new Set();
 const changedAt = new Map(); // position id -> when its event came
 
 function showSystem(system) {
@@ -78,7 +76,6 @@ function showSignal({ signal, decision }) {
 function showPosition(data) {
   if (positions.put(data.id, data, { version: data.updated_at }) === null) return;
   changedAt.set(data.id, Date.now());
-  traded.add(data.symbol);
   totals.put(data.id, data);
   totalsDue = true;
 }
@@ -98,10 +95,8 @@ function showMark(data) {
   totalsDue = true;
 }
 
-// Of derivatives only what has been traded has a row: a chain has hundreds.
 function showQuote(data) {
   quotedAt = Date.now();
-  if (DATED.has(data.kind) && !quotes.get(data.symbol) && !traded.has(data.symbol)) return;
   quotes.put(data.symbol, data, { version: data.as_of, atEnd: true });
 }
 
