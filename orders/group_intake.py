@@ -107,7 +107,7 @@ def submit_group(request: GroupRequest, *, client: ApiClient, now: datetime) -> 
     if (wrong := group_shapes.problem(request.type, shape)) is not None:
         raise InvalidSignal([{"field": "legs", "code": "invalid_shape", "detail": wrong}])
     expected = _expected(request, knowns)
-    stages = group_shapes.stages(shape)
+    stages = group_shapes.stages([leg.side for leg in request.legs])
     legs = [
         _Leg(
             number=number,

@@ -58,10 +58,10 @@ def problem(kind: GroupType, legs: Sequence[ShapeLeg]) -> str | None:
     return _PROBLEMS[kind](sorted(legs, key=_by_strike))
 
 
-def stages(legs: Sequence[ShapeLeg]) -> list[int]:
+def stages(sides: Sequence[Side]) -> list[int]:
     """Return the stage of each leg: 0 is sent at once, 1 when all of stage 0 is filled."""
-    mixed = len({leg.side for leg in legs}) > 1
-    return [int(mixed and leg.side is Side.SELL) for leg in legs]
+    mixed = len(set(sides)) > 1
+    return [int(mixed and side is Side.SELL) for side in sides]
 
 
 def _by_strike(leg: ShapeLeg) -> tuple[Decimal, bool]:

@@ -1,9 +1,9 @@
 """Groups on their way: each step is derived from rows, so a crash between two of them is no event.
 
-A group is looked at when a leg of it changes, and once a second until it is settled. What it does
-next is decided in orders/group_course.py; here it is done, under the group's lock. Closing orders
-go through the gate like any other; what the gate refuses (a kill, a quote that is missing) is tried
-again, what the venue refuses only so many times.
+A group is looked at when a leg of it changes, and every few seconds until it is settled. What it
+does next is decided in orders/group_course.py; here it is done, under the group's lock. Closing
+orders go through the gate like any other; what the gate refuses (a kill, a quote that is missing)
+is tried again, what the venue refuses only so many times.
 """
 
 import logging
@@ -29,13 +29,15 @@ from orders.group_course import (
     next_step,
 )
 from orders.group_payloads import group_json
+from orders.group_shapes import stages
 from orders.lifecycle import OPEN, TERMINAL, OrderStatus, PendingAction
 from orders.models import Order, OrderGroup, Origin
 from orders.situation import Asked
 from portfolio.models import Position
 from risk import locks
 
-LOOK_AGAIN = timedelta(seconds=1)
+LOOK_AGAIN = timedelta(seconds=1)  # while it unwinds
+LOOK_SOMETIMES = timedelta(seconds=5)  # while its legs work: each change of one is told of
 TRY_AGAIN = timedelta(seconds=2)  # what the gate refused to close
 LOOKED_BACK = timedelta(hours=1)  # how long a settled group is watched for late fills
 CLOSE_ATTEMPTS = 10  # of orders to close that the venue did not fill
@@ -109,11 +111,13 @@ def _legs(group: OrderGroup) -> list[LegState]:
         if order.status in OPEN:
             closing.add(number)
     elsewhere = set(group.closed_elsewhere)
+    in_order = sorted(opened.items())
+    stage_of = stages([Side(order.side) for _, order in in_order])
     return [
         LegState(
             number=number,
             side=Side(order.side),
-            stage=int(_is_second(order, opened)),
+            stage=stage,
             status=OrderStatus(order.status),
             waits=order.status == OrderStatus.PENDING and order.due_at is None,
             filled=order.filled_quantity,
@@ -122,14 +126,8 @@ def _legs(group: OrderGroup) -> list[LegState]:
             else max(order.filled_quantity - closed[number], Decimal(0)),
             closing=number in closing,
         )
-        for number, order in sorted(opened.items())
+        for (number, order), stage in zip(in_order, stage_of, strict=True)
     ]
-
-
-def _is_second(order: Order, opened: dict[int, Order]) -> bool:
-    """Tell whether a leg waits for those that protect it (orders/group_shapes.py, `stages`)."""
-    mixed = len({one.side for one in opened.values()}) > 1
-    return mixed and order.side == Side.SELL
 
 
 def _next(group: OrderGroup, legs: list[LegState], *, now: datetime) -> Step:
@@ -178,11 +176,18 @@ def _settle(group: OrderGroup, step: Step, *, now: datetime) -> None:
     """Write where the group stands, with its event where that has changed."""
     was = OrderGroup.objects.values_list("status", "failure").get(pk=group.pk)
     group.status = step.status.value
-    group.due_at = None if step.settled else now + LOOK_AGAIN
+    group.due_at = None if step.settled else _look_next(group, now=now)
     group.settled_at = now if step.settled else None
     if step.settled:
         group.detail = ""
     _save(group, now=now, tell=was != (group.status, group.failure))
+
+
+def _look_next(group: OrderGroup, *, now: datetime) -> datetime:
+    """Return when to look again, should nobody tell of a change: when its legs' time is over."""
+    if group.status == GroupStatus.UNWINDING or group.failure:
+        return now + LOOK_AGAIN
+    return min(now + LOOK_SOMETIMES, max(group.deadline_at, now + LOOK_AGAIN))
 
 
 def _save(group: OrderGroup, *, now: datetime, tell: bool = True) -> None:

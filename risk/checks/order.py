@@ -64,8 +64,13 @@ def symbol_allowed(f: Facts) -> Check | None:
 
 
 def tick_and_lot(f: Facts) -> Check:
-    """Quantity in whole lots, prices on the tick. What is off is refused, never rounded."""
-    if not is_multiple(f.quantity, f.lot_size):
+    """Quantity in whole lots, prices on the tick. What is off is refused, never rounded.
+
+    All that is left of a position can be closed, also where it is no whole number of lots: after an
+    odd partial fill, or a lot size that changed meanwhile.
+    """
+    closes_all = f.reduce_only and f.adds == f.closable
+    if not closes_all and not is_multiple(f.quantity, f.lot_size):
         return check(
             "tick_and_lot",
             False,

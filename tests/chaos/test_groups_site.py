@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.test_crashes import SENT_TWICE, UNLIKE_THE_VENUE
 
-GROUPS, KILLS, SENDERS = 40, 4, 4
+GROUPS, KILLS, SENDERS = 40, 2, 4
 STRATEGY = "condors"
 LEGS = ((-500, "put", "BUY"), (-250, "put", "SELL"), (250, "call", "SELL"), (500, "call", "BUY"))
 MOVING = f"""

@@ -73,5 +73,5 @@ def test_legs_of_a_named_combination_share_underlying_expiry_and_quantity():
 
 
 def test_bought_legs_protect_and_go_first():
-    assert stages(legs(*CONDOR)) == [0, 1, 1, 0]
-    assert stages(legs((S, 100, C), (S, 100, P))) == [0, 0]
+    assert stages([side for side, _, _ in CONDOR]) == [0, 1, 1, 0]
+    assert stages([S, S]) == [0, 0]

@@ -141,6 +141,16 @@ ORDER = [
     ("off one allow list", {"allowed": (("EURUSD",), ("GBPUSD",))}, {"symbol_allowed"}),
     ("a denied position can be closed", {"denied": ("EURUSD",), **CLOSING}, set()),
     ("half a lot", {"quantity": Decimal(1500)}, {"quantity_not_in_lots"}),
+    (
+        "a part of a position that is no whole number of lots",
+        {**CLOSING, "quantity": Decimal(1500)},
+        {"quantity_not_in_lots"},
+    ),
+    (
+        "all that is left of one",
+        {**CLOSING, "quantity": Decimal(1500), "closable": Decimal(1500)},
+        set(),
+    ),
     ("price on the tick", {"limit_price": Decimal("1.10001"), **LIMIT}, set()),
     ("price off the tick", {"limit_price": Decimal("1.100015"), **LIMIT}, {"price_off_tick"}),
     ("at the freeze quantity", {"freeze_quantity": Decimal(1000)}, set()),
