@@ -48,14 +48,13 @@ def lock_all(
     key = f"{first.client_id}\x1f{first.strategy}\x1f{first.key}"
     instruments = [one.instrument_id for one in known]
     locks.to_judge(key, connection_id=known[0].connection_id, instrument_ids=instruments)
-    params = {
-        "connection": known[0].connection_id,
-        "strategy": first.strategy,
-        "symbols": [one.symbol for one in asked],
-        "underlyings": [one.underlying for one in known],
-        "now": known[0].clock or now,
-    }
-    return locks.shared_limits(params)
+    scope = _scope(known[0], first, now=now)
+    if len(asked) > 1:
+        scope |= {
+            "symbol": [one.symbol for one in asked],
+            "underlying": [one.underlying for one in known],
+        }
+    return locks.shared_limits(scope)
 
 
 def read(

@@ -79,11 +79,13 @@ def to_judge(key: str, *, connection_id: int, instrument_ids: Sequence[int]) -> 
 def shared_limits(params: dict[str, Any]) -> list[tuple[str, bool]]:
     """Lock, by id, the limits that orders in different instruments take from, and apply.
 
-    `params` are those of `APPLIES`, with `symbols` and `underlyings` of all orders to be judged.
-    Return the metric of each, and whether it spans accounts. Verdicts under one such limit are made
-    one after the other.
+    `params` are those of `APPLIES`, with lists for `symbol` and `underlying` where several orders
+    are judged together. Return the metric of each, and whether it spans accounts. Verdicts under
+    one such limit are made one after the other.
     """
-    return [(metric, spans) for _, metric, spans in statements.run(_SHARED_LIMITS, params)]
+    several = isinstance(params["symbol"], list)
+    found = statements.run(_SHARED_LIMITS_OF_ANY if several else _SHARED_LIMITS, params)
+    return [(metric, spans) for _, metric, spans in found]
 
 
 def orders_and_positions(account: str, client_order_ids: Sequence[str]) -> None:
@@ -100,16 +102,18 @@ APPLIES = _APPLIES.format(
     symbols="l.symbol IN ('', %(symbol)s)", underlyings="l.underlying IN ('', %(underlying)s)"
 )
 _APPLIES_TO_ANY = _APPLIES.format(
-    symbols="(l.symbol = '' OR l.symbol = ANY(%(symbols)s))",
-    underlyings="(l.underlying = '' OR l.underlying = ANY(%(underlyings)s))",
+    symbols="(l.symbol = '' OR l.symbol = ANY(%(symbol)s))",
+    underlyings="(l.underlying = '' OR l.underlying = ANY(%(underlying)s))",
 )
 _SHARED = ", ".join(f"'{metric}'" for metric, meaning in MEANINGS.items() if meaning.shared)
-_SHARED_LIMITS = f"""
+_LOCK_SHARED = f"""
 SELECT pg_advisory_xact_lock(7316003, mine.id::int), mine.metric, mine.spans
 FROM (SELECT l.id, l.metric, l.connection_id IS NULL AS spans FROM risk_risklimit l
-      WHERE l.metric IN ({_SHARED}) AND {_APPLIES_TO_ANY}
+      WHERE l.metric IN ({_SHARED}) AND {{applies}}
       ORDER BY l.id OFFSET 0) AS mine
 """  # noqa: S608 our own names
+_SHARED_LIMITS = _LOCK_SHARED.format(applies=APPLIES)
+_SHARED_LIMITS_OF_ANY = _LOCK_SHARED.format(applies=_APPLIES_TO_ANY)
 
 #: The sort below is what waits for every order before the first position is locked.
 _ORDERS_AND_POSITIONS = """

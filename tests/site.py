@@ -102,6 +102,16 @@ class Site:
         headers = {"Authorization": f"Api-Key {key}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
 
+    def chain(self, client, *, seconds=60):
+        """Return the demo's option chain once it is quoted and valued."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            chain = client.get("/api/v1/option-chain/NIFTY").json()
+            if sum(bool(row["call"]["greeks"]) for row in chain.get("strikes", ())) > 30:
+                return chain
+            time.sleep(0.5)
+        raise AssertionError(f"the chain is not valued: {chain}")
+
     @property
     def runtime(self):
         """Return ports, passwords and pids of the servers."""

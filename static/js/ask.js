@@ -1,5 +1,7 @@
 // What the page asks of the API: each POST with its CSRF token, each refusal in its own words.
 
+const ARMED_MS = 4_000;
+
 export async function post(url, body, onAnswer = () => {}) {
   const token = document.querySelector("[name=csrfmiddlewaretoken]").value;
   try {
@@ -57,14 +59,35 @@ export function prepareDialogs(onDone) {
 }
 
 export function prepareCancels(list, url, say) {
+  prepareButtons(list, { url, field: "symbol", said: (name) => `Cancel of ${name} asked for.`, say });
+}
+
+// Closing several legs is asked for twice: the first click arms the button for a while.
+export function prepareExits(list, url, say) {
+  const body = { reason: "closed on the overview" };
+  prepareButtons(list, { url, body, field: "type", said: (name) => `${name} is being closed.`, say, twice: true });
+}
+
+function prepareButtons(list, { url, body = {}, field, said, say, twice = false }) {
   list.addEventListener("click", async (event) => {
-    const button = event.target.closest("[data-cancels]");
+    const button = event.target.closest("button");
     if (!button) return;
+    if (twice && !("armed" in button.dataset)) return arm(button);
     const row = button.closest("[data-key]");
-    const symbol = row.querySelector('[data-field="symbol"]').textContent;
+    const name = row.querySelector(`[data-field="${field}"]`).textContent;
     button.disabled = true;
-    const refusal = await post(url.replace("ID", row.dataset.key), {});
+    const refusal = await post(url.replace("ID", row.dataset.key), body);
     button.disabled = false;
-    say(refusal ?? `Cancel of ${symbol} asked for.`, refusal !== null);
+    say(refusal ?? said(name), refusal !== null);
   });
+}
+
+function arm(button) {
+  const label = button.textContent;
+  button.dataset.armed = "";
+  button.textContent = button.dataset.sure;
+  setTimeout(() => {
+    delete button.dataset.armed;
+    button.textContent = label;
+  }, ARMED_MS);
 }

@@ -1,5 +1,5 @@
 // The overview, kept up to date: the server's first paint, then the stream from its seq on.
-import { prepareCancels, prepareDialogs } from "./ask.js";
+import { prepareCancels, prepareDialogs, prepareExits } from "./ask.js";
 import { Day } from "./day.js";
 import { Lights } from "./lights.js";
 import { Price } from "./price.js";
@@ -180,6 +180,7 @@ const stream = new Stream({
 
 prepareDialogs(() => byId("connection").dataset.value !== "live" && location.reload());
 prepareCancels(orders.list, page.dataset.cancelUrl, say);
+prepareExits(groups.list, page.dataset.exitUrl, say);
 setInterval(() => {
   if (totalsDue) showTotals();
   showCounts();

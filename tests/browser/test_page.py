@@ -319,8 +319,7 @@ def test_a_replayed_day_is_drawn_with_its_fills_marked(page, site, tmp_path):
 
 def test_greeks_of_the_page_are_the_api_s(page, api, site):
     """Both move: they are compared until they show the same second."""
-    chain = api.get("/api/v1/option-chain/NIFTY").json()
-    straddle = chain["strikes"][20]
+    straddle = site.chain(api)["strikes"][20]
     for right in ("call", "put"):
         signal = {"strategy": STRATEGY, "symbol": straddle[right]["symbol"], "action": "BUY"}
         key = {"signal_id": uuid.uuid4().hex, "quantity": "65"}
@@ -343,3 +342,24 @@ def test_greeks_of_the_page_are_the_api_s(page, api, site):
     else:
         raise AssertionError((shown, told["NIFTY"]))
     assert float(shown["vega"])
+
+
+def test_a_group_is_watched_and_closed_as_one(page, api, site):
+    strike = site.chain(api)["strikes"][20]
+    legs = [
+        {"symbol": strike[right]["symbol"], "action": "BUY", "quantity": "65"}
+        for right in ("call", "put")
+    ]
+    strategy = f"straddle.{uuid.uuid4().hex[:8]}"
+    body = {"signal_id": "s", "strategy": strategy, "type": "STRADDLE", "legs": legs}
+    assert api.post("/api/v1/groups", json=body).status_code == 202
+    row = page.locator('[data-rows="group"] tbody tr', has_text=strategy)
+    status = row.locator('[data-field="status"]')
+    expect(status).to_have_text("FILLED", timeout=15_000)
+    expect(row.locator('[data-field="legs"]')).to_contain_text("65 NIFTY")
+
+    row.get_by_role("button", name="Close").click()
+    row.get_by_role("button", name="Close all legs?").click()
+
+    expect(status).to_have_text("CLOSED", timeout=15_000)
+    expect(row.get_by_role("button")).to_be_hidden()

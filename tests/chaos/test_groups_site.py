@@ -25,15 +25,12 @@ WHERE g.strategy LIKE %s GROUP BY g.id ORDER BY g.id
 def condor(site, trade_key):
     """Return the legs of a condor around the money, once the chain is quoted and valued."""
     with site.client(trade_key) as client:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            chain = client.get("/api/v1/option-chain/NIFTY").json()
-            valued = [row for row in chain.get("strikes", ()) if row["call"]["greeks"]]
-            if len(valued) > 30:
-                break
-            time.sleep(0.5)
+        chain = site.chain(client)
     rows = {float(row["strike"]): row for row in chain["strikes"]}
-    middle = round(valued[0]["call"]["greeks"]["forward"] / 50) * 50
+    forward = next(
+        row["call"]["greeks"]["forward"] for row in rows.values() if row["call"]["greeks"]
+    )
+    middle = round(forward / 50) * 50
     return [
         {"symbol": rows[middle + away][right]["symbol"], "action": action, "quantity": "65"}
         for away, right, action in LEGS
