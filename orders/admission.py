@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from functools import partial
 from typing import Any
-
-from django.db import transaction
 
 from brokers.contract import OrderType, TimeInForce
 from execution_site.events import EventType, record_event
-from orders import facts, hints
+from orders import facts
 from orders.identity import client_order_id
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import Order, OrderGroup, Origin
@@ -144,7 +141,9 @@ def decide(
     group: OrderGroup | None = None,
     keeps_refusal: bool = True,
 ) -> Decided:
-    """Judge an order that no signal's own transaction stores; store verdict and order, and hint.
+    """Judge an order that no signal's own transaction stores, and store verdict and order.
+
+    The caller's transaction need not wait for the disk: it flushes before it answers or hints.
 
     `group` is whose leg it closes (`ticket.closes_leg`). Without `keeps_refusal` a verdict that
     refuses is not stored: what is tried again every other second would fill the log.
@@ -159,8 +158,6 @@ def decide(
     order = new_order(ticket, known, seen, judged, now=now, day=day)
     order.group, order.leg = group, ticket.closes_leg
     admit(order, account=ticket.account, symbol=asked.symbol, now=now)
-    hint = partial(hints.transmit, order.pk, ticket.account)
-    transaction.on_commit(hint, robust=True)
     return Decided(verdict, decision, order)
 
 

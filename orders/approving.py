@@ -9,9 +9,9 @@ from typing import Any
 from django.db import transaction
 
 from brokers.instruments import optional_text
-from execution_site import audit
+from execution_site import audit, statements
 from execution_site.events import EventType, record_event
-from orders import facts
+from orders import facts, hints
 from orders.admission import decide
 from orders.approvals import Approval
 from orders.entries import cancel_entries
@@ -65,6 +65,9 @@ def approve(
                 now=now,
             )
         _settle(approval, signal, order, outcome, status, actor=actor, reason="approved", now=now)
+    statements.flush()
+    if order is not None:
+        hints.transmit(order.pk, account)
     return signal, verdict, order
 
 

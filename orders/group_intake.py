@@ -125,10 +125,15 @@ def submit_group(request: GroupRequest, *, client: ApiClient, now: datetime) -> 
         shared = facts.lock_all(knowns, [leg.asked for leg in legs], now=now)
         text = canonical(json.loads(json.dumps(request.body, default=str)))
         body_hash = hashlib.sha256(text.encode()).hexdigest()
-        if (stored := _stored(request, client, body_hash)) is not None:
-            return stored
-        outcome = _record(request, client, legs, shared, expected, body_hash, now=now, day=day)
+        due: list[int] = []
+        outcome = _stored(request, client, body_hash)
+        if outcome is None:
+            outcome, due = _record(
+                request, client, legs, shared, expected, body_hash, now=now, day=day
+            )
     statements.flush()
+    for order_id in due:
+        hints.transmit(order_id, request.account)
     return outcome
 
 
@@ -142,8 +147,11 @@ def _record(  # noqa: PLR0917 all it takes
     *,
     now: datetime,
     day: date,
-) -> Outcome:
-    """Judge every leg and write the group with its orders, or its refusal."""
+) -> tuple[Outcome, list[int]]:
+    """Judge every leg and write the group with its orders, or its refusal.
+
+    :returns: the answer, and the orders that are due at once
+    """
     signal = _signal(request, client, legs[0].known, body_hash=body_hash, now=now)
     wanted = _group(request, signal, expected, now=now)
     group: OrderGroup | None = wanted
@@ -172,15 +180,9 @@ def _record(  # noqa: PLR0917 all it takes
     if group is not None:
         shown = group_json(group, account=request.account, legs=())
         record_event(EventType.GROUP, shown, account=request.account, at=now)
-        for order in orders:
-            if order.due_at is not None:
-                _hint(order.pk, request.account)
     group_id = None if group is None else group.pk
-    return Outcome(status, body, replayed=False, order_id=None, group_id=group_id)
-
-
-def _hint(order_id: int, account: str) -> None:
-    transaction.on_commit(lambda: hints.transmit(order_id, account), robust=True)
+    outcome = Outcome(status, body, replayed=False, order_id=None, group_id=group_id)
+    return outcome, [order.pk for order in orders if order.due_at is not None]
 
 
 def _judge(leg: _Leg, shared: list[tuple[str, bool]], *, now: datetime, day: date) -> _Judged:

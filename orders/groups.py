@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from brokers.contract import Side
+from execution_site import statements
 from execution_site.events import EventType, record_event
 from orders import entries, facts, hints
 from orders.admission import Ticket, decide
@@ -230,10 +231,13 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
         earlier = group.orders.filter(leg=number, origin=Origin.UNWIND).count()
         seen = facts.read(known, asked, shared, now=now, day=day)
         can_close = facts.closable(seen, leg.side.opposite)
-        if not can_close:
+        if seen.strategy.net * leg.side.sign <= 0:
             group.closed_elsewhere = [*group.closed_elsewhere, number]
             group.detail = f"leg {number} was closed elsewhere"
             _save(group, now=now)
+            return
+        if not can_close:  # what they do not close is closed here
+            _wait(group, f"leg {number} is being closed by other orders", now=now)
             return
         if _turned_away(group) >= CLOSE_ATTEMPTS:
             _fail(group, number, now=now)
@@ -256,6 +260,9 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
         elif group.detail:
             group.detail = ""
             _save(group, now=now)
+    if decided.order is not None:
+        statements.flush()
+        hints.transmit(decided.order.pk, account)
 
 
 def _position_of(order: Order) -> QuerySet[Position]:

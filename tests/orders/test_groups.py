@@ -13,7 +13,7 @@ from django.db import connections
 from brokers.contract import OrderRejected, Side
 from brokers.models import Instrument
 from execution_site.events import Event, EventType
-from orders import group_intake, group_view, groups, monitoring, submission
+from orders import emergency, group_intake, group_view, groups, monitoring, submission
 from orders.agreement import differences
 from orders.group_course import OnLegFailure
 from orders.group_intake import GroupRequest, LegRequest
@@ -236,6 +236,34 @@ def test_what_was_closed_elsewhere_is_not_closed_twice(submit):
     assert only_group().status == "CLOSED"
     assert only_group().closed_elsewhere == [1]
     assert Order.objects.filter(origin=Origin.UNWIND).count() == 1
+
+
+def test_what_another_order_is_closing_is_waited_for_and_closed_if_that_one_does_not(
+    submit, trader
+):
+    submit((90, "PE", "BUY"), (95, "PE", "SELL"), type="SPREAD")
+    work()
+    exit_signal = SignalRequest(
+        signal_id="x",
+        strategy="condor",
+        account="paper",
+        symbol=symbol(95, "PE"),
+        action=Action.EXIT,
+        body={},
+    )
+    other = submit_signal(exit_signal, client=trader, now=now()).order_id
+
+    groups.request_exit(only_group().pk, reason="out", now=now())
+    groups.advance(only_group().pk, now=now())
+
+    assert only_group().status == "UNWINDING"
+    assert only_group().closed_elsewhere == []
+    assert only_group().detail == "leg 1 is being closed by other orders"
+    emergency.request_cancel(other, actor="rita", now=now())
+    work(10)
+    assert only_group().status == "CLOSED"
+    assert set(Position.objects.values_list("quantity", flat=True)) == {0}
+    agree()
 
 
 def test_one_leg_refused_refuses_all_and_says_which(submit):
