@@ -10,81 +10,37 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
 
-from brokers import calendars, quotes
-from brokers.contract import OrderType, Side, TimeInForce
-from brokers.instruments import InstrumentKind, optional_text
-from brokers.models import Quote
-from brokers.symbols import Right
+from brokers import calendars
+from brokers.contract import TimeInForce
 from execution_site import statements
 from execution_site.events import EventType, canonical, record_event
-from orders import admission, facts, group_shapes, hints
+from orders import admission, facts, group_legs, hints
 from orders.admission import Ticket, new_decision, new_order
 from orders.clients import ApiClient
-from orders.group_course import GroupStatus, OnLegFailure
-from orders.group_payloads import group_json
-from orders.group_shapes import GroupType, ShapeLeg
-from orders.intake import Outcome, references
+from orders.group_course import GroupStatus
+from orders.group_legs import AskedLeg, GroupRequest
+from orders.group_payloads import group_json, payoff_json
+from orders.intake import Outcome
 from orders.models import Action, Order, OrderGroup, Signal, SignalStatus
 from orders.payloads import order_json, refusal_problem, signal_json
-from orders.requests import IdempotencyConflict, InvalidSignal
-from orders.situation import Asked, References, Situation
-from portfolio.payoff import Leg, MixedExpiries, Payoff, payoff
-from risk.facts import Facts, GroupRisk
+from orders.requests import IdempotencyConflict
+from orders.situation import References, Situation
+from portfolio.payoff import Payoff
+from risk.facts import Facts
 from risk.gate import DecisionStatus, Verdict, judge
 
 LOOK_AGAIN = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LegRequest:
-    """One leg as a client sent it."""
-
-    symbol: str
-    side: Side
-    quantity: Decimal
-    order_type: OrderType = OrderType.MARKET
-    limit_price: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupRequest:
-    """A group as a client sent it, validated field by field. `body` is what it sent."""
-
-    signal_id: str
-    strategy: str
-    account: str
-    type: GroupType
-    legs: Sequence[LegRequest]
-    body: dict[str, Any]
-    on_leg_failure: OnLegFailure = OnLegFailure.UNWIND
-    leg_timeout_seconds: int = 30
-    generated_at: datetime | None = None
-    valid_until: datetime | None = None
-    correlation_id: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Leg:
-    """A leg with what it names, the order it asks for, and its stage."""
-
-    number: int
-    wanted: LegRequest
-    known: References
-    asked: Asked
-    stage: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
     """A leg's verdict and what it was made of."""
 
-    leg: _Leg
+    leg: AskedLeg
     seen: Situation
     facts: Facts
     verdict: Verdict
@@ -102,27 +58,11 @@ def submit_group(request: GroupRequest, *, client: ApiClient, now: datetime) -> 
     :raises InvalidSignal: no such account or symbol, or the legs are no such group
     :raises IdempotencyConflict: the key was used with another body
     """
-    knowns = _references(request, now=now)
-    shape = [_shape(leg, known) for leg, known in zip(request.legs, knowns, strict=True)]
-    if (wrong := group_shapes.problem(request.type, shape)) is not None:
-        raise InvalidSignal([{"field": "legs", "code": "invalid_shape", "detail": wrong}])
-    expected = _expected(request, knowns)
-    stages = group_shapes.stages([leg.side for leg in request.legs])
-    legs = [
-        _Leg(
-            number=number,
-            wanted=wanted,
-            known=known,
-            asked=_asked(request, wanted, client, expected),
-            stage=stages[number],
-        )
-        for number, (wanted, known) in enumerate(zip(request.legs, knowns, strict=True))
-    ]
-    legs.sort(key=lambda leg: leg.stage)
+    legs, expected = group_legs.read(request, client=client, now=now)
     first = legs[0].known
     day = calendars.trading_date(first.clock or now, roll=first.roll_time, zone=first.roll_zone)
     with transaction.atomic(durable=True):
-        shared = facts.lock_all(knowns, [leg.asked for leg in legs], now=now)
+        shared = facts.lock_all([leg.known for leg in legs], [leg.asked for leg in legs], now=now)
         text = canonical(json.loads(json.dumps(request.body, default=str)))
         body_hash = hashlib.sha256(text.encode()).hexdigest()
         due: list[int] = []
@@ -140,7 +80,7 @@ def submit_group(request: GroupRequest, *, client: ApiClient, now: datetime) -> 
 def _record(  # noqa: PLR0917 all it takes
     request: GroupRequest,
     client: ApiClient,
-    legs: Sequence[_Leg],
+    legs: Sequence[AskedLeg],
     shared: list[tuple[str, bool]],
     expected: Payoff | None,
     body_hash: str,
@@ -185,7 +125,7 @@ def _record(  # noqa: PLR0917 all it takes
     return outcome, [order.pk for order in orders if order.due_at is not None]
 
 
-def _judge(leg: _Leg, shared: list[tuple[str, bool]], *, now: datetime, day: date) -> _Judged:
+def _judge(leg: AskedLeg, shared: list[tuple[str, bool]], *, now: datetime, day: date) -> _Judged:
     """Judge a leg on the book with the legs before it; nobody can be asked about a group."""
     seen = facts.read(leg.known, leg.asked, shared, now=now, day=day)
     judged = facts.judged(leg.known, seen, leg.asked, now=now)
@@ -329,106 +269,4 @@ def _group(
         due_at=now + LOOK_AGAIN,
         created_at=now,
         updated_at=now,
-    )
-
-
-def payoff_json(found: Payoff | None) -> dict[str, Any] | None:
-    """Return a payoff as clients see it; None where it cannot be told."""
-    if found is None:
-        return None
-    return {
-        "net_debit": optional_text(found.net_debit),
-        "max_loss": optional_text(found.max_loss),
-        "max_profit": optional_text(found.max_profit),
-        "breakevens": [optional_text(price) for price in found.breakevens],
-    }
-
-
-def _references(request: GroupRequest, *, now: datetime) -> list[References]:
-    """Read what the legs name.
-
-    :raises InvalidSignal: naming the leg
-    """
-    knowns, errors = [], []
-    for number, leg in enumerate(request.legs):
-        try:
-            knowns.append(references(request.account, leg.symbol, now=now))
-        except InvalidSignal as e:
-            for error in e.errors:
-                of_leg = error["field"] == "symbol"
-                name = f"legs.{number}.symbol" if of_leg else error["field"]
-                errors.append(error | {"field": name})
-    if errors:
-        raise InvalidSignal(errors)
-    return knowns
-
-
-def _shape(leg: LegRequest, known: References) -> ShapeLeg:
-    return ShapeLeg(
-        symbol=leg.symbol,
-        side=leg.side,
-        quantity=leg.quantity,
-        underlying=known.underlying,
-        expires_at=known.expires_at,
-        strike=known.strike,
-        right=Right(known.right) if known.right else None,
-    )
-
-
-def _expected(request: GroupRequest, knowns: Sequence[References]) -> Payoff | None:
-    """Return what the group costs, loses and makes at most at the limits, else at the touch."""
-    quoted = quotes.latest([leg.symbol for leg in request.legs])
-    legs = []
-    for leg, known in zip(request.legs, knowns, strict=True):
-        price = leg.limit_price or _touch(quoted.get(leg.symbol), leg.side)
-        if price is None:
-            return None
-        legs.append(
-            Leg(
-                underlying=known.underlying,
-                quantity=leg.quantity * leg.side.sign,
-                multiplier=known.multiplier,
-                price=price,
-                sign=_sign(known),
-                strike=known.strike,
-                expiry=known.expires_at,
-            )
-        )
-    try:
-        return payoff(legs)
-    except MixedExpiries:
-        return None
-
-
-def _sign(known: References) -> int:
-    if known.kind != InstrumentKind.OPTION:
-        return 0
-    return 1 if known.right == Right.CALL else -1
-
-
-def _touch(quote: Quote | None, side: Side) -> Decimal | None:
-    if quote is None:
-        return None
-    return quote.ask if side is Side.BUY else quote.bid
-
-
-def _asked(
-    request: GroupRequest, leg: LegRequest, client: ApiClient, expected: Payoff | None
-) -> Asked:
-    return Asked(
-        account=request.account,
-        strategy=request.strategy,
-        symbol=leg.symbol,
-        side=leg.side,
-        quantity=leg.quantity,
-        order_type=leg.order_type,
-        limit_price=leg.limit_price,
-        generated_at=request.generated_at,
-        valid_until=request.valid_until,
-        client_id=client.pk,
-        key=request.signal_id,
-        group=GroupRisk(
-            max_loss=None if expected is None else expected.max_loss,
-            unbounded=expected is not None and expected.max_loss is None,
-        ),
     )

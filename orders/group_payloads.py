@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from brokers.instruments import optional_text
 from orders.models import OrderGroup
 from orders.payloads import time_text
+from portfolio.payoff import Payoff
 
 
 def group_json(
@@ -29,4 +31,16 @@ def group_json(
         "legs": list(legs),
         "created_at": time_text(group.created_at),
         "updated_at": time_text(group.updated_at),
+    }
+
+
+def payoff_json(found: Payoff | None) -> dict[str, Any] | None:
+    """Return a payoff as clients see it; None where it cannot be told."""
+    if found is None:
+        return None
+    return {
+        "net_debit": optional_text(found.net_debit),
+        "max_loss": optional_text(found.max_loss),
+        "max_profit": optional_text(found.max_profit),
+        "breakevens": [optional_text(price) for price in found.breakevens],
     }

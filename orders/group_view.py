@@ -15,8 +15,7 @@ from brokers.symbols import Right
 from orders.booking import Folded, effective, fold
 from orders.folding import amendments_of, execution
 from orders.group_course import FINAL
-from orders.group_intake import payoff_json
-from orders.group_payloads import group_json
+from orders.group_payloads import group_json, payoff_json
 from orders.models import Fill, FillAmendment, Order, OrderGroup, Origin
 from orders.payloads import order_json, time_text
 from portfolio.aggregation import GREEKS

@@ -20,7 +20,7 @@ from orders.authentication import Principal
 from orders.clients import Scope
 from orders.fields import ExactDecimal, StrictSerializer, Text
 from orders.group_course import OnLegFailure
-from orders.group_intake import GroupRequest, LegRequest
+from orders.group_legs import GroupRequest, LegRequest
 from orders.group_shapes import MOST_LEGS, GroupType
 from orders.groups import NotExitable
 from orders.requests import IdempotencyConflict, InvalidSignal

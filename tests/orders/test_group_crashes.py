@@ -19,7 +19,7 @@ from brokers.paper.models import PaperOrder
 from orders import authority, fills, group_intake, groups, monitoring, submission, sweeper
 from orders.agreement import differences
 from orders.group_course import OnLegFailure
-from orders.group_intake import GroupRequest, LegRequest
+from orders.group_legs import GroupRequest, LegRequest
 from orders.group_shapes import GroupType
 from orders.lifecycle import TERMINAL
 from orders.models import Order, OrderGroup, Origin

@@ -16,7 +16,7 @@ from execution_site.events import Event, EventType
 from orders import emergency, group_intake, group_view, groups, monitoring, submission
 from orders.agreement import differences
 from orders.group_course import OnLegFailure
-from orders.group_intake import GroupRequest, LegRequest
+from orders.group_legs import GroupRequest, LegRequest
 from orders.group_shapes import GroupType
 from orders.intake import submit_signal
 from orders.models import Action, Order, OrderGroup, Origin, Signal
