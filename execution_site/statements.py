@@ -53,13 +53,17 @@ def one(sql: str, params: Params = (), *, using: str = "default") -> Row:
 
 
 def columns(model: type[Model]) -> str:
-    """Return the columns of a model's table, as SQL names them."""
-    return ", ".join(str(field.column) for field in model._meta.concrete_fields)
+    """Return the columns of a model's table that are written, as SQL names them."""
+    return ", ".join(str(field.column) for field in _written(model))
+
+
+def _written(model: type[Model]) -> list[Any]:
+    return [field for field in model._meta.concrete_fields if not field.generated]
 
 
 def row_json(instance: Model) -> str:
     """Return a model instance as JSON that `jsonb_populate_record` makes a row of."""
-    values = {f.column: getattr(instance, f.attname) for f in instance._meta.concrete_fields}
+    values = {f.column: getattr(instance, f.attname) for f in _written(type(instance))}
     return json.dumps(values, default=str)
 
 

@@ -123,7 +123,7 @@ def _end_replacement(
 
 def _refusal_to_widen(order: Order, row: Replacement, switches: Switches) -> str | None:
     """Return why terms that widen an order may not be sent now, or None."""
-    remaining = row.quantity - order.filled_quantity
+    remaining = row.quantity - order.traded_quantity
     if order.reduce_only and remaining > _closable(order, switches):
         return "exceeds_closable"
     return _switched_off(order, switches)

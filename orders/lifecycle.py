@@ -67,6 +67,7 @@ TRANSITIONS: Mapping[S, AbstractSet[S]] = {  # a status without a row is final
 }
 TERMINAL: AbstractSet[S] = frozenset({S.FILLED, S.CANCELLED, S.REJECTED, S.EXPIRED, S.FAILED})
 OPEN: AbstractSet[S] = frozenset(S) - TERMINAL
+OPEN_SQL = "(" + ", ".join(f"'{status}'" for status in sorted(OPEN)) + ")"  # a part of statements
 AT_VENUE: AbstractSet[S] = frozenset({S.SUBMITTED, S.ACCEPTED, S.PARTIALLY_FILLED})
 
 

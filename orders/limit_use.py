@@ -90,12 +90,11 @@ def load(accounts: Iterable[str]) -> Book:
     working = Order.objects.open().filter(connection__name__in=names)
     for order in working.select_related("connection", "instrument"):
         line = _line(book, order, marks, options)
-        remaining = (order.reserved_quantity or order.quantity) - order.traded_quantity
         line.orders += 1
         if order.side == "BUY":
-            line.buys += remaining
+            line.buys += order.working_quantity
         else:
-            line.sells += remaining
+            line.sells += order.working_quantity
         prices = [p for p in (line.price, order.reserved_price) if p is not None]
         line.price = max(prices, default=None)
     book.days = list(

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Coalesce, Greatest
 
 from brokers.contract import Liquidity, OrderType, Side, TimeInForce
 from brokers.models import BrokerConnection, Instrument
@@ -77,8 +78,11 @@ class Order(models.Model):
     bust): what was traded decides its status, what is left of it its position. `terms_at` is the
     venue's time of the report that quantity and prices were last taken from. While it works it
     counts against limits at `reserved_price`, the worst it can trade at, and while a larger
-    quantity is on its way to the venue, with `reserved_quantity`. As a part of a group it opens leg
-    `leg`, or closes it where its origin is UNWIND; without `due_at` it waits for its stage.
+    quantity is on its way to the venue, with `reserved_quantity`. `working_quantity` is what of it
+    can still be filled: the one definition, of gate, grant and clients alike, worked out by the
+    database; `remaining_quantity` says the same of a row in memory that is not saved yet. As a part
+    of a group it opens leg `leg`, or closes it where its origin is UNWIND; without `due_at` it
+    waits for its stage.
     """
 
     decision = models.OneToOneField(RiskDecision, on_delete=models.PROTECT, null=True)
@@ -110,6 +114,22 @@ class Order(models.Model):
     filled_cost = models.DecimalField(default=0, max_digits=38, decimal_places=10)
     commission = models.DecimalField(default=0, max_digits=38, decimal_places=10)
     amended_quantity = models.DecimalField(default=0, **MONEY)
+    working_quantity = models.GeneratedField(
+        expression=Case(
+            When(
+                status__in=sorted(OPEN),
+                then=Greatest(
+                    Coalesce(F("reserved_quantity"), F("quantity"))
+                    - F("filled_quantity")
+                    + F("amended_quantity"),
+                    Value(Decimal(0)),
+                ),
+            ),
+            default=Value(Decimal(0)),
+        ),
+        output_field=models.DecimalField(**MONEY),
+        db_persist=True,
+    )
     status = models.CharField(max_length=24, choices=_choices(OrderStatus))
     pending_action = models.CharField(
         max_length=8, choices=_choices(PendingAction), default=PendingAction.NONE
@@ -202,10 +222,11 @@ class Order(models.Model):
 
     @property
     def remaining_quantity(self) -> Decimal:
-        """Return what is still working; nothing once the order is terminal."""
+        """Return what can still be filled, as `working_quantity` says once it is saved."""
         if OrderStatus(self.status) not in OPEN:
             return Decimal(0)
-        return max(self.quantity - self.filled_quantity, Decimal(0))
+        wanted = self.quantity if self.reserved_quantity is None else self.reserved_quantity
+        return max(wanted - self.traded_quantity, Decimal(0))
 
     @property
     def traded_quantity(self) -> Decimal:

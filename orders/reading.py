@@ -12,6 +12,7 @@ from django.db.models import Model
 
 from brokers.models import BrokerConnection, Instrument, Quote
 from execution_site import statements
+from orders.lifecycle import OPEN_SQL
 from orders.models import Order
 from portfolio.models import Position
 from risk.facts import KillLevel, SystemMode
@@ -19,7 +20,8 @@ from risk.kills import STRICTEST, strictest
 
 M = TypeVar("M", bound=Model)
 
-_ORDER = tuple(f.attname for f in Order._meta.concrete_fields)
+#: What the database works out of the others is not read: it would be stale once they change here.
+_ORDER = tuple(f.attname for f in Order._meta.concrete_fields if not f.generated)
 _POSITION = tuple(f.attname for f in Position._meta.concrete_fields)
 _CONNECTION = ("id", "name", "is_enabled", "environment", "day_roll_time", "day_roll_zone")
 _INSTRUMENT = ("id", "symbol", "currency", "multiplier", "pip_size")
@@ -170,12 +172,10 @@ SELECT {_ORDER_COLUMNS}, control.mode, control.live_trading_enabled,
               AND instrument_id = o.instrument_id),
        (SELECT sum(quantity) FROM portfolio_position
             WHERE connection_id = o.connection_id AND instrument_id = o.instrument_id),
-       (SELECT sum(quantity - filled_quantity) FROM orders_order
+       (SELECT sum(working_quantity) FROM orders_order
             WHERE connection_id = o.connection_id AND strategy = o.strategy
               AND instrument_id = o.instrument_id AND side = o.side AND reduce_only
-              AND id <> o.id
-              AND status IN ('PENDING', 'SUBMITTING', 'IN_DOUBT', 'SUBMITTED', 'ACCEPTED',
-                             'PARTIALLY_FILLED')),
+              AND id <> o.id AND status IN {OPEN_SQL}),
        q.bid, q.ask
 FROM orders_order o
 JOIN brokers_brokerconnection c ON c.id = o.connection_id

@@ -59,10 +59,7 @@ def _statement(**models: type[Model]) -> str:
 
 def _insert(name: str, model: type[Model]) -> str:
     """Return a WITH clause that inserts the row given as JSON in the parameter `name`."""
-    table, columns = (
-        model._meta.db_table,
-        ", ".join(str(f.column) for f in model._meta.concrete_fields),
-    )
+    table, columns = model._meta.db_table, statements.columns(model)
     row = f"jsonb_populate_record(NULL::{table}, %({name})s)"
     return f"new_{name} AS (INSERT INTO {table} ({columns}) SELECT {columns} FROM {row})"  # noqa: S608 our own names
 

@@ -191,8 +191,8 @@ def _wanted(order: Order, changes: Changes) -> OrderTerms:
             errors.append(_error(name, "invalid", f"{kind} has no {name}"))
         if price is not None and price <= 0:
             errors.append(_error(name, "invalid", "the price must be positive"))
-    if changes.quantity is not None and changes.quantity <= order.filled_quantity:
-        filled = f"{order.filled_quantity.normalize():f} are filled already"
+    if changes.quantity is not None and changes.quantity <= order.traded_quantity:
+        filled = f"{order.traded_quantity.normalize():f} are filled already"
         errors.append(_error("quantity", "invalid", f"it must be more: {filled}"))
     given = {n: v for n in TERM_FIELDS if (v := getattr(changes, n)) is not None}
     wanted = replace(terms_of(order), **given)

@@ -8,7 +8,7 @@ approved; what a day has made is the market loop's (risk/days.py).
 
 from functools import cache
 
-from orders.lifecycle import OPEN
+from orders.lifecycle import OPEN_SQL
 from risk.kills import STRICTEST
 from risk.limits import DEFAULT_QUOTE_AGE, GREEK_OF, Metric
 from risk.locks import APPLIES
@@ -17,8 +17,6 @@ from risk.locks import APPLIES
 OF_THE_BOOK = frozenset(
     {Metric.MAX_GROSS_EXPOSURE, Metric.CONCENTRATION, Metric.MARGIN_CUSHION, *GREEK_OF}
 )
-_OPEN = "(" + ", ".join(f"'{status}'" for status in sorted(OPEN)) + ")"
-WORKING = "coalesce(o.reserved_quantity, o.quantity) - o.filled_quantity + o.amended_quantity"
 
 
 @cache
@@ -51,10 +49,10 @@ _LINES = f"""
         FROM portfolio_position WHERE quantity <> 0 {{whose}} {{strategy}}
         UNION ALL
         SELECT connection_id, instrument_id, 0,
-               CASE WHEN side = 'BUY' THEN {WORKING} ELSE 0 END,
-               CASE WHEN side = 'SELL' THEN {WORKING} ELSE 0 END, reserved_price
+               CASE WHEN side = 'BUY' THEN o.working_quantity ELSE 0 END,
+               CASE WHEN side = 'SELL' THEN o.working_quantity ELSE 0 END, reserved_price
         FROM orders_order o
-        WHERE status IN {_OPEN} AND id <> %(except)s {{whose}} {{strategy}}"""  # noqa: S608 our own names
+        WHERE status IN {OPEN_SQL} AND id <> %(except)s {{whose}} {{strategy}}"""  # noqa: S608 our own names
 _NET = f"""
     SELECT connection_id, instrument_id, max(reserved) AS reserved,
            sum(q) AS q, sum(b) AS b, sum(s) AS s,
@@ -159,7 +157,7 @@ applicable AS (
           AND u.metric = 'daily_trades' AND l.strategy IN ('', u.strategy))
     WHEN l.metric = 'max_open_orders' THEN (
         SELECT count(*) FROM orders_order o JOIN brokers_instrument i ON i.id = o.instrument_id
-        WHERE o.status IN {_OPEN} AND o.id <> %(except)s
+        WHERE o.status IN {OPEN_SQL} AND o.id <> %(except)s
           AND (l.connection_id IS NULL OR o.connection_id = l.connection_id) {_OF_MARKET}
           AND l.strategy IN ('', o.strategy) AND l.symbol IN ('', i.symbol)
           AND l.underlying IN ('', coalesce(nullif(i.underlying, ''), i.symbol)))
@@ -186,19 +184,19 @@ held AS (
     FROM portfolio_position
     WHERE connection_id = %(connection)s AND instrument_id = %(instrument)s),
 working AS (
-    SELECT coalesce(sum({WORKING}) FILTER (WHERE side = 'BUY'), 0) AS buys,
-           coalesce(sum({WORKING}) FILTER (WHERE side = 'SELL'), 0) AS sells,
-           coalesce(sum({WORKING}) FILTER (WHERE side = 'BUY' AND mine), 0) AS own_buys,
-           coalesce(sum({WORKING}) FILTER (WHERE side = 'SELL' AND mine), 0) AS own_sells,
-           coalesce(sum({WORKING}) FILTER (WHERE side = 'BUY' AND mine AND reduce_only), 0)
+    SELECT coalesce(sum(working_quantity) FILTER (WHERE side = 'BUY'), 0) AS buys,
+           coalesce(sum(working_quantity) FILTER (WHERE side = 'SELL'), 0) AS sells,
+           coalesce(sum(working_quantity) FILTER (WHERE side = 'BUY' AND mine), 0) AS own_buys,
+           coalesce(sum(working_quantity) FILTER (WHERE side = 'SELL' AND mine), 0) AS own_sells,
+           coalesce(sum(working_quantity) FILTER (WHERE side = 'BUY' AND mine AND reduce_only), 0)
                AS closing_buys,
-           coalesce(sum({WORKING}) FILTER (WHERE side = 'SELL' AND mine AND reduce_only), 0)
+           coalesce(sum(working_quantity) FILTER (WHERE side = 'SELL' AND mine AND reduce_only), 0)
                AS closing_sells,
            max(limit_price) FILTER (WHERE side = 'BUY') AS best_buy,
            min(limit_price) FILTER (WHERE side = 'SELL') AS best_sell
     FROM (SELECT *, strategy = %(strategy)s AS mine FROM orders_order
           WHERE connection_id = %(connection)s AND instrument_id = %(instrument)s
-            AND status IN {_OPEN} AND id <> %(except)s) AS o)
+            AND status IN {OPEN_SQL} AND id <> %(except)s) AS o)
 SELECT s.body_hash, s.answer_status, s.answer, so.id,
        control.mode, control.live_trading_enabled, control.installation,
        {_KILL},
