@@ -143,8 +143,6 @@ def decide(
 ) -> Decided:
     """Judge an order that no signal's own transaction stores, and store verdict and order.
 
-    The caller's transaction need not wait for the disk: it flushes before it answers or hints.
-
     `group` is whose leg it closes (`ticket.closes_leg`). Without `keeps_refusal` a verdict that
     refuses is not stored: what is tried again every other second would fill the log.
     """

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from brokers.instruments import optional_text
-from execution_site import audit, statements
+from execution_site import audit
 from execution_site.events import EventType, record_event
 from orders import facts, hints
 from orders.admission import decide
@@ -65,7 +65,6 @@ def approve(
                 now=now,
             )
         _settle(approval, signal, order, outcome, status, actor=actor, reason="approved", now=now)
-    statements.flush()
     if order is not None:
         hints.transmit(order.pk, account)
     return signal, verdict, order

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from brokers.instruments import decimal_text
 from brokers.models import BrokerConnection
-from execution_site import audit, statements
+from execution_site import audit
 from orders import entries, facts, hints
 from orders.admission import Ticket, decide
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
@@ -211,7 +211,6 @@ def _close(position: Position, *, run: str, actor: str) -> Result:
         decided = decide(known, seen, asked, ticket, now=now, day=day)
     if (order := decided.order) is None:
         return result | {"order": None, "result": f"refused: {decided.refusal}"}
-    statements.flush()
     hints.transmit(order.pk, account)
     left = abs(seen.strategy.net) - order.quantity
     said = "closing"

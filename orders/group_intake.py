@@ -16,7 +16,6 @@ from django.db import transaction
 
 from brokers import calendars
 from brokers.contract import TimeInForce
-from execution_site import statements
 from execution_site.events import EventType, canonical, record_event
 from orders import admission, facts, group_legs, hints
 from orders.admission import Ticket, new_decision, new_order
@@ -71,7 +70,6 @@ def submit_group(request: GroupRequest, *, client: ApiClient, now: datetime) -> 
             outcome, due = _record(
                 request, client, legs, shared, expected, body_hash, now=now, day=day
             )
-    statements.flush()
     for order_id in due:
         hints.transmit(order_id, request.account)
     return outcome

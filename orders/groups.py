@@ -17,7 +17,6 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from brokers.contract import Side
-from execution_site import statements
 from execution_site.events import EventType, record_event
 from orders import entries, facts, hints
 from orders.admission import Ticket, decide
@@ -261,7 +260,6 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
             group.detail = ""
             _save(group, now=now)
     if decided.order is not None:
-        statements.flush()
         hints.transmit(decided.order.pk, account)
 
 

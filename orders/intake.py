@@ -1,7 +1,7 @@
 """A signal comes in: one durable transaction from its key to its queued order.
 
 The transaction commits without waiting for the disk, so that the rows it locks are free at once;
-one flush follows before anything leaves this process: the answer, the hint or a venue call.
+one flush follows before anything leaves this process (`locks.flush_after_commit`).
 """
 
 import hashlib
@@ -14,7 +14,6 @@ from django.db import transaction
 
 from brokers import calendars
 from brokers.contract import Side
-from execution_site import statements
 from execution_site.events import EventRow, EventType, canonical, event_row
 from orders import facts, hints, recording
 from orders.admission import Ticket, new_decision, new_order
@@ -69,7 +68,6 @@ def submit_signal(request: SignalRequest, *, client: ApiClient, now: datetime) -
             outcome = _record(
                 request, client, known, seen, judged, body_hash=body_hash, now=now, day=day
             )
-    statements.flush()
     if outcome.order_id is not None and not outcome.replayed:
         hints.transmit(outcome.order_id, request.account)
     return outcome

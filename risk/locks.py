@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection, models
+from django.db import connection, models, transaction
 
 from execution_site import statements
 from risk.limits import MEANINGS
@@ -62,8 +62,9 @@ def to_judge(key: str, *, connection_id: int, instrument_ids: Sequence[int]) -> 
     """Lock what a verdict needs: limits (shared), the key's repeats, and the instruments' books.
 
     Two orders of an account in one instrument are judged one after the other, so that position,
-    self-trade, duplicates and what can be closed are as the first left them. The commit need not
-    be flushed; whatever leaves the process afterwards is preceded by a flush (orders/intake.py).
+    self-trade, duplicates and what can be closed are as the first left them. The commit does not
+    wait for the disk, so that the locks are free at once; a flush follows it before anything leaves
+    this process, whatever the caller does next (an answer, a hint): see `flush_after_commit`.
     """
     books = [f"{connection_id}/{instrument}" for instrument in sorted(set(instrument_ids))]
     statements.run(
@@ -74,6 +75,16 @@ def to_judge(key: str, *, connection_id: int, instrument_ids: Sequence[int]) -> 
         * len(books),
         [LIMITS, key, *books],
     )
+    flush_after_commit()
+
+
+def flush_after_commit() -> None:
+    """Have the commit of this transaction wait for the disk after its locks are free.
+
+    It is the first of what follows the commit, and `atomic` returns after it: hints given on commit
+    and answers given after the block come later than the disk.
+    """
+    transaction.on_commit(statements.flush)
 
 
 def shared_limits(params: dict[str, Any]) -> list[tuple[str, bool]]:

@@ -1,4 +1,4 @@
-"""What of an order can still be filled: one definition, the database's, wherever it is asked for."""
+"""What of an order can still be filled: one definition, the database's, for whoever asks."""
 
 import random
 from datetime import UTC, datetime
@@ -66,7 +66,7 @@ CASES = [
 
 @pytest.mark.parametrize(("_case", "columns", "expected"), CASES)
 def test_gate_grant_clients_and_the_second_way_agree(send, _case, columns, expected):
-    """A strategy holds 40 and works an order that closes some of it; who asks what is left of it?"""
+    """A strategy holds 40 and works an order that closes some of it: what is left of that."""
     send("BUY", 40)
     closing = send("EXIT", 10, transmit=False).order_id
     other = send("EXIT", 1, transmit=False).order_id
