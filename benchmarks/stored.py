@@ -17,10 +17,10 @@ WITH made AS (
     FROM generate_series(1, %(count)s) AS n, brokers_brokerconnection c, brokers_instrument i
     WHERE c.name = %(account)s AND i.symbol = %(symbol)s
     RETURNING id, connection_id, instrument_id, strategy)
-INSERT INTO orders_fill (order_id, connection_id, instrument_id, strategy, venue_trade_id, side,
-    quantity, price, commission, commission_currency, liquidity, flags, late, trading_date,
+INSERT INTO orders_fill (order_id, connection_id, instrument_id, strategy, venue_trade_id, sequence,
+    side, quantity, price, commission, commission_currency, liquidity, flags, late, trading_date,
     traded_at, received_at)
-SELECT id, connection_id, instrument_id, strategy, %(prefix)s || id, 'BUY', 1000, 1.1, 0, 'USD',
+SELECT id, connection_id, instrument_id, strategy, %(prefix)s || id, 0, 'BUY', 1000, 1.1, 0, 'USD',
        'TAKER', '[]', false, current_date - 1, now() - interval '1 day', now()
 FROM made WHERE %(filled)s > 0
 """

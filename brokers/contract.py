@@ -157,6 +157,9 @@ class FillReport:
     `commission` is positive when it cost us, in `commission_currency`. `flags` says what a reader
     of the fill should know (`unknown_size`: the venue quoted no size to fill against).
 
+    `sequence` is its place in the venue's own order of trades; it decides between trades of one
+    time. Where a venue has none, ids that are numbers count as numbers, else they are text.
+
     A BUST or CORRECTION names the trade it amends; of several the highest `revision` (from 1)
     counts, in whatever order they come, also before their trade. A correction's quantity, price
     and commission replace the trade's.
@@ -176,6 +179,15 @@ class FillReport:
     flags: tuple[str, ...] = ()
     kind: FillKind = FillKind.NEW
     revision: int = 0
+    sequence: int | None = None
+
+    @property
+    def place(self) -> int:
+        """Return what orders it among trades of one time; of equal ones the id as text decides."""
+        if self.sequence is not None:
+            return self.sequence
+        trade = self.venue_trade_id
+        return int(trade) if trade.isascii() and trade.isdecimal() else 0
 
 
 @dataclass(frozen=True, slots=True)

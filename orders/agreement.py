@@ -117,7 +117,7 @@ def _effective(connection: BrokerConnection) -> Iterator[tuple[Fill, Decimal, De
         for row in FillAmendment.objects.filter(connection=connection).order_by("revision")
     }
     fills = Fill.objects.filter(connection=connection).select_related("instrument")
-    for fill in fills.order_by("traded_at", "venue_trade_id").iterator():
+    for fill in fills.order_by("traded_at", "sequence", "venue_trade_id", "side").iterator():
         counts = amended.get((fill.instrument_id, fill.venue_trade_id, fill.side), fill)
         if getattr(counts, "kind", "NEW") != "BUST":
             yield fill, counts.quantity, counts.price, counts.commission
@@ -150,7 +150,7 @@ def _closed(
     """Compare the closed trades with those of the fold, each with its PnL and in its place."""
     stored: defaultdict[tuple[str, int], list[Fraction]] = defaultdict(list)
     rows = ClosedTrade.objects.filter(connection=connection)
-    for row in rows.order_by("closed_at", "venue_trade_id").iterator():
+    for row in rows.order_by("closed_at", "sequence", "venue_trade_id", "pk").iterator():
         stored[row.strategy, row.instrument_id].append(Fraction(row.pnl))
     for key in sorted({*folded, *stored}):
         again = folded[key].closed if key in folded else []

@@ -17,9 +17,10 @@ POINTS_APART, POINTS_KEPT = 25, 2
 
 
 class FoldKey(NamedTuple):
-    """The venue's order of executions in one position."""
+    """The venue's order of executions: by time, then by its own sequence (`FillReport.place`)."""
 
     traded_at: datetime
+    sequence: int
     venue_trade_id: str
 
 
@@ -32,6 +33,11 @@ class Execution:
     quantity: Decimal
     price: Decimal
     commission: Decimal
+
+
+def in_order(executions: Iterable[Execution]) -> list[Execution]:
+    """Return executions in the venue's order; of a trade with oneself the buy comes first."""
+    return sorted(executions, key=lambda one: (one.key, one.side))
 
 
 class Trade(NamedTuple):
@@ -92,7 +98,8 @@ def fold(start: Folded, executions: Iterable[Execution], *, multiplier: Decimal)
     """Return the position after executions that are newer than all in it, in order."""
     at, points, closed = start.now, start.points, start.closed
     for one in executions:
-        if at.count - (points[-1].count if points else 0) >= POINTS_APART:
+        far = at.count - (points[-1].count if points else 0) >= POINTS_APART
+        if far and at.newest != one.key:  # never between the two sides of one trade
             points = (*points, at)[-POINTS_KEPT:]
         held = apply_fill(
             at.held,

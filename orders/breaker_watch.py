@@ -162,7 +162,8 @@ def _loss_streak(row: Breaker, now: datetime) -> Reading:
     if row.watched_since is not None:
         trades = trades.filter(closed_at__gt=row.watched_since)
     streak = 0
-    for pnl in trades.order_by("-closed_at", "-pk").values_list("pnl", flat=True)[:100]:
+    newest = trades.order_by("-closed_at", "-sequence", "-venue_trade_id", "-pk")
+    for pnl in newest.values_list("pnl", flat=True)[:100]:
         if pnl >= 0:
             break
         streak += 1

@@ -154,7 +154,7 @@ def _new_fills(order: Order, news: News, *, now: datetime) -> list[Fill]:
     late = not is_open(order.status)
     trades = {(f.venue_trade_id, f.side.value): f for f in news.report.fills if f.kind == "NEW"}
     fresh = [f for trade, f in trades.items() if trade not in news.known]
-    fresh.sort(key=lambda f: FoldKey(f.traded_at, f.venue_trade_id))
+    fresh.sort(key=lambda f: FoldKey(f.traded_at, f.place, f.venue_trade_id))
     return [
         Fill(
             pk=next(news.fill_ids),
@@ -163,6 +163,7 @@ def _new_fills(order: Order, news: News, *, now: datetime) -> list[Fill]:
             instrument_id=order.instrument_id,
             strategy=order.strategy,
             venue_trade_id=f.venue_trade_id,
+            sequence=f.place,
             side=f.side.value,
             quantity=f.quantity,
             price=f.price,

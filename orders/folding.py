@@ -21,6 +21,7 @@ from orders.booking import (
     before,
     effective,
     fold,
+    in_order,
 )
 from orders.models import Fill, Order
 from portfolio.holding import Holding
@@ -35,7 +36,7 @@ def fold_into(
     Return the trades they closed; those that a refold makes anew are forgotten first.
     """
     folded = _folded(position)
-    new = [execution(fill) for fill in fills]
+    new = in_order(map(execution, fills))
     start = before(folded, new)
     if start is folded:
         result = fold(folded, new, multiplier=order.instrument.multiplier)
@@ -83,7 +84,7 @@ def amendments_of(
 
 def execution(fill: Fill) -> Execution:
     """Return a fill as a position sees it."""
-    key = FoldKey(fill.traded_at, fill.venue_trade_id)
+    key = FoldKey(fill.traded_at, int(fill.sequence), fill.venue_trade_id)
     return Execution(key, Side(fill.side), fill.quantity, fill.price, fill.commission)
 
 
@@ -104,10 +105,11 @@ def _refold(
     newest = start.now.newest
     if newest is not None:
         booked = booked.filter(traded_at__gte=newest.traded_at)
-        at, trade = newest
-        closed = closed.filter(Q(closed_at__gt=at) | Q(closed_at=at, venue_trade_id__gt=trade))
+        at, sequence, trade = newest
+        later = Q(sequence__gt=sequence) | Q(sequence=sequence, venue_trade_id__gt=trade)
+        closed = closed.filter(Q(closed_at__gt=at) | Q(later, closed_at=at))
     closed.delete()
-    every = sorted([*map(execution, booked.only(*_FOLDED)), *new], key=lambda one: one.key)
+    every = in_order([*map(execution, booked.only(*_FOLDED)), *new])
     newer = [one for one in every if newest is None or one.key > newest]
     counting = effective(newer, amendments_of(order, newer, amendments))
     return fold(start, counting, multiplier=order.instrument.multiplier)
@@ -116,7 +118,8 @@ def _refold(
 def _folded(position: Position) -> Folded:
     newest = None
     if position.folded_at is not None:
-        newest = FoldKey(position.folded_at, position.folded_trade_id)
+        sequence, trade = int(position.folded_sequence), position.folded_trade_id
+        newest = FoldKey(position.folded_at, sequence, trade)
     now = Point(position.holding, newest, position.closed_pnl, position.folded_count)
     return Folded(now, tuple(map(_read_point, json.loads(position.fold_points))))
 
@@ -125,24 +128,26 @@ def _unfold(position: Position, folded: Folded, *, now: datetime) -> None:
     at = folded.now
     position.quantity, position.cost = at.held.quantity, at.held.cost
     position.realized_pnl, position.commission = at.held.realized_pnl, at.held.commission
-    position.folded_at, position.folded_trade_id = at.newest or (None, "")
+    newest = at.newest or (None, 0, "")
+    position.folded_at, position.folded_sequence, position.folded_trade_id = newest
     position.closed_pnl, position.folded_count = at.closed_pnl, at.count
     position.fold_points = json.dumps([_write_point(point) for point in folded.points])
     position.updated_at = now
 
 
 def _write_point(point: Point) -> list[Any]:
-    at, trade = point.newest or (None, "")
+    at, sequence, trade = point.newest or (None, 0, "")
     held = point.held
     amounts = (held.quantity, held.cost, held.realized_pnl, held.commission, point.closed_pnl)
-    return [point.count, None if at is None else at.isoformat(), trade, *map(str, amounts)]
+    time = None if at is None else at.isoformat()
+    return [point.count, time, sequence, trade, *map(str, amounts)]
 
 
 def _read_point(values: list[Any]) -> Point:
-    count, at, trade, *texts = values
+    count, at, sequence, trade, *texts = values
     *amounts, closed_pnl = map(Decimal, texts)
-    newest = None if at is None else FoldKey(datetime.fromisoformat(at), trade)
+    newest = None if at is None else FoldKey(datetime.fromisoformat(at), sequence, trade)
     return Point(Holding(*amounts), newest, closed_pnl, count)
 
 
-_FOLDED = ("traded_at", "venue_trade_id", "side", "quantity", "price", "commission")
+_FOLDED = ("traded_at", "sequence", "venue_trade_id", "side", "quantity", "price", "commission")

@@ -12,7 +12,7 @@ from django.utils import timezone
 from brokers.instruments import InstrumentKind, decimal_text, optional_text
 from brokers.models import Instrument
 from brokers.symbols import Right
-from orders.booking import Folded, effective, fold
+from orders.booking import Folded, effective, fold, in_order
 from orders.folding import amendments_of, execution
 from orders.group_course import FINAL
 from orders.group_payloads import group_json, payoff_json
@@ -100,9 +100,7 @@ def _hold(groups: Sequence[OrderGroup]) -> list["_Held"]:
     found = Order.objects.filter(group__in=groups).select_related(*related)
     for order in found.order_by("leg", "pk"):
         orders[order.group_id or 0].append(order)
-    fills = list(
-        Fill.objects.filter(order__group__in=groups).order_by("traded_at", "venue_trade_id")
-    )
+    fills = list(Fill.objects.filter(order__group__in=groups))
     amended = FillAmendment.objects.filter(
         connection__in={group.connection_id for group in groups},
         venue_trade_id__in={fill.venue_trade_id for fill in fills},
@@ -130,7 +128,6 @@ class _Held:
             if opened.origin != Origin.SIGNAL:
                 continue
             own = [f for o in orders if o.leg == opened.leg for f in fills.get(o.pk, ())]
-            own.sort(key=lambda fill: (fill.traded_at, fill.venue_trade_id))
             self.legs.append(_Leg(opened, own, amended=amended))
 
     def pnl(self) -> dict[str, Any]:
@@ -176,7 +173,7 @@ class _Leg:
 
     def __init__(self, opened: Order, fills: Sequence[Fill], *, amended: bool) -> None:
         self.opened, self.instrument = opened, opened.instrument
-        done = [execution(fill) for fill in fills]
+        done = in_order(map(execution, fills))
         counting = effective(done, amendments_of(opened, done) if amended else {})
         self.held = fold(Folded(), counting, multiplier=self.instrument.multiplier).now.held
 

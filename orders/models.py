@@ -259,13 +259,17 @@ class Order(models.Model):
 
 
 class Fill(models.Model):
-    """One execution, booked once. Append-only; `late` is one booked after the order had ended."""
+    """One execution, booked once. Append-only; `late` is one booked after the order had ended.
+
+    `sequence` orders trades of one time as their venue does (`FillReport.place`).
+    """
 
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="fills")
     connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)
     strategy = models.CharField(max_length=64)
-    venue_trade_id = models.CharField(max_length=64)
+    venue_trade_id = models.CharField(max_length=64, db_collation="C")
+    sequence = models.DecimalField(max_digits=64, decimal_places=0)
     side = models.CharField(max_length=4, choices=_choices(Side))
     quantity = models.DecimalField(**MONEY)
     price = models.DecimalField(**MONEY)
@@ -296,6 +300,7 @@ class Fill(models.Model):
                     "strategy",
                     "instrument",
                     "traded_at",
+                    "sequence",
                     "venue_trade_id",
                 ],
             ),

@@ -110,6 +110,7 @@ def fill_json(fill: Fill, *, account: str, symbol: str) -> dict[str, Any]:
         "strategy": fill.strategy,
         "symbol": symbol,
         "venue_trade_id": fill.venue_trade_id,
+        "sequence": decimal_text(fill.sequence),
         "side": str(fill.side),
         "quantity": decimal_text(fill.quantity),
         "price": decimal_text(fill.price),

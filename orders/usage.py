@@ -165,10 +165,12 @@ applicable AS (
     WHEN l.metric = 'drawdown' THEN coalesce(day.fallen, {_UNTRADED})
     WHEN l.metric = 'loss_streak' THEN (
         SELECT count(*) FROM (
-            SELECT bool_and(pnl < 0) OVER (ORDER BY closed_at DESC, id DESC) AS lost
-            FROM (SELECT id, pnl, closed_at FROM portfolio_closedtrade
+            SELECT bool_and(pnl < 0) OVER (
+                ORDER BY closed_at DESC, sequence DESC, venue_trade_id DESC, id DESC) AS lost
+            FROM (SELECT id, pnl, closed_at, sequence, venue_trade_id FROM portfolio_closedtrade
                   WHERE connection_id = %(connection)s AND strategy = %(strategy)s
-                  ORDER BY closed_at DESC, id DESC LIMIT greatest(l.value, 1)::int) AS last
+                  ORDER BY closed_at DESC, sequence DESC, venue_trade_id DESC, id DESC
+                  LIMIT greatest(l.value, 1)::int) AS last
             ) AS streak WHERE lost)
     {{exposures}}{{highest}}
            END AS used,

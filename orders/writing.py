@@ -144,6 +144,7 @@ _POSITION_COLUMNS = (
     "realized_pnl",
     "commission",
     "folded_at",
+    "folded_sequence",
     "folded_trade_id",
     "folded_count",
     "fold_points",
@@ -172,10 +173,11 @@ _FILLS = _rows("fills", Fill)
 _AMENDMENTS = _rows("amendments", FillAmendment)
 _CLOSED = """closed AS (
     INSERT INTO portfolio_closedtrade
-        (connection_id, strategy, instrument_id, closed_at, venue_trade_id, pnl)
-    SELECT o.connection_id, o.strategy, o.instrument_id, c.closed_at, c.venue_trade_id, c.pnl
+        (connection_id, strategy, instrument_id, closed_at, sequence, venue_trade_id, pnl)
+    SELECT o.connection_id, o.strategy, o.instrument_id, c.closed_at, c.sequence,
+           c.venue_trade_id, c.pnl
     FROM jsonb_to_recordset(%(closed)s::jsonb)
-        AS c (closed_at timestamptz, venue_trade_id text, pnl numeric)
+        AS c (closed_at timestamptz, sequence numeric, venue_trade_id text, pnl numeric)
     JOIN orders_order o ON o.id = %(order_id)s)"""
 _VENUE_ORDER = """named AS (
     INSERT INTO orders_venueorder
@@ -186,8 +188,13 @@ _VENUE_ORDER = """named AS (
 
 
 def _closed_json(one: Closed) -> dict[str, str]:
-    at, trade = one.key
-    return {"closed_at": at.isoformat(), "venue_trade_id": trade, "pnl": str(one.pnl)}
+    at, sequence, trade = one.key
+    return {
+        "closed_at": at.isoformat(),
+        "sequence": str(sequence),
+        "venue_trade_id": trade,
+        "pnl": str(one.pnl),
+    }
 
 
 def _order_params(order: Order) -> dict[str, Any]:

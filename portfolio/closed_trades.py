@@ -13,21 +13,23 @@ class ClosedTrade(models.Model):
     """One trade of a strategy, from an empty position until it was closed or turned round.
 
     `pnl` is net of all commission since the trade before, the closing fill's included; the fill is
-    named by its venue's id. A refold of the position writes its trades anew.
+    named by its venue's id, and `sequence` orders those of one time. A refold of the position writes
+    its trades anew.
     """
 
     connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
     strategy = models.CharField(max_length=64)
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)
     closed_at = models.DateTimeField()
-    venue_trade_id = models.CharField(max_length=64)
+    sequence = models.DecimalField(max_digits=64, decimal_places=0)
+    venue_trade_id = models.CharField(max_length=64, db_collation="C")
     pnl = models.DecimalField(**MONEY)
 
     class Meta:
         indexes = [
             models.Index(
                 name="closed_trade_newest",
-                fields=["connection", "strategy", "-closed_at", "-id"],
+                fields=["connection", "strategy", "-closed_at", "-sequence", "-id"],
             )
         ]
 

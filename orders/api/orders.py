@@ -61,7 +61,8 @@ class OrderDetail(APIView):
     def get(self, request: ApiRequest, pk: int) -> Response:
         """Return an order with its fills and its log."""
         order = get_object_or_404(selectors.orders(request.auth.accounts), pk=pk)
-        fills = selectors.fills(request.auth.accounts).filter(order=order).order_by("pk")
+        booked = selectors.fills(request.auth.accounts).filter(order=order)
+        fills = booked.order_by("traded_at", "sequence", "venue_trade_id", "side")
         return Response(
             selectors.describe_order(order)
             | {
