@@ -32,9 +32,7 @@ class Position(models.Model):
     realized_pnl = models.DecimalField(default=0, max_digits=38, decimal_places=10)
     commission = models.DecimalField(default=0, max_digits=38, decimal_places=10)
     folded_at = models.DateTimeField(null=True)
-    folded_sequence = models.DecimalField(
-        default=0, db_default=0, max_digits=64, decimal_places=0
-    )
+    folded_sequence = models.DecimalField(default=0, db_default=0, max_digits=64, decimal_places=0)
     folded_trade_id = models.CharField(max_length=64, blank=True)
     folded_count = models.PositiveBigIntegerField(default=0)
     fold_points = models.TextField(default="[]")
