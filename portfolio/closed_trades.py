@@ -13,8 +13,8 @@ class ClosedTrade(models.Model):
     """One trade of a strategy, from an empty position until it was closed or turned round.
 
     `pnl` is net of all commission since the trade before, the closing fill's included; the fill is
-    named by its venue's id, and `sequence` orders those of one time. A refold of the position writes
-    its trades anew.
+    named by its venue's id, and `sequence` orders those of one time. A refold of the position
+    writes its trades anew.
     """
 
     connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)

@@ -129,7 +129,7 @@ def line_report(line: PaperReport) -> OrderReport:
 
 
 def _fills(order: PaperOrder, line: PaperReport) -> tuple[FillReport, ...]:
-    """Return the execution a line tells of, if any. Its trade id, and its sequence, are the line's own."""
+    """Return the execution a line tells of, if any. Its trade id and sequence are its own."""
     if line.quantity is None or line.price is None or line.commission is None:
         return ()
     fill = FillReport(

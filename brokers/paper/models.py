@@ -72,7 +72,8 @@ class PaperReport(models.Model):
     """One line of the venue's ledger: an order's new state, with its execution where there is one.
 
     Its id is the cursor (an account's reports commit in id order) and, for an execution, the
-    venue_trade_id and the sequence. `order_quantity`, `limit_price` and `stop_price` are the order's terms then.
+    venue_trade_id and the sequence. `order_quantity`, `limit_price` and `stop_price` are the
+    order's terms then.
     """
 
     account = models.CharField(max_length=64)
