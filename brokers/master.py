@@ -5,7 +5,6 @@ derivative's symbol says (underlying, expiry, strike, right) need not be repeate
 two must agree. Nothing is loaded while any line is wrong.
 """
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -19,7 +18,7 @@ from django.db import transaction
 from brokers import exchanges, symbols
 from brokers.instrument_rows import ContractTerms, Instrument
 from brokers.instruments import DATED, InstrumentKind, Settlement, decimal_text
-from execution_site import audit
+from execution_site import audit, text_files
 
 REQUIRED = ("symbol", "lot_size")
 OF_A_NEW_ONE = ("kind", "currency", "tick_size")
@@ -90,24 +89,24 @@ class Change:
 def read(path: Path) -> list[Line]:
     """Return what a file says.
 
+    :raises UnreadableFile: it is no table
     :raises CannotLoad: naming each line that is wrong, and its column
     """
     problems: list[str] = []
     lines: list[Line] = []
-    with path.open(newline="") as file:
-        rows = csv.DictReader(file)
-        unknown = sorted(set(rows.fieldnames or ()) - COLUMNS)
-        missing = [name for name in REQUIRED if name not in (rows.fieldnames or ())]
-        if unknown or missing:
-            raise CannotLoad(
-                [f"line 1: no such column: {name}" for name in unknown]
-                + [f"line 1: the column {name} is missing" for name in missing]
-            )
-        for row in rows:
-            try:
-                lines.append(_line(rows.line_num, row))
-            except ValueError as e:
-                problems.append(f"line {rows.line_num}: {e}")
+    columns, rows = text_files.table(path)
+    unknown = sorted(set(columns) - COLUMNS)
+    missing = [name for name in REQUIRED if name not in columns]
+    if unknown or missing:
+        raise CannotLoad(
+            [f"line 1: no such column: {name}" for name in unknown]
+            + [f"line 1: the column {name} is missing" for name in missing]
+        )
+    for number, values in rows:
+        try:
+            lines.append(_line(number, text_files.named(columns, values)))
+        except ValueError as e:
+            problems.append(f"line {number}: {e}")
     if problems:
         raise CannotLoad(problems)
     return lines
@@ -167,9 +166,7 @@ def apply(changes: list[Change], *, actor: str, reason: str, now: datetime) -> N
             )
 
 
-def _line(number: int, row: dict[str, Any]) -> Line:
-    if None in row or None in row.values():
-        raise ValueError("not as many values as columns")
+def _line(number: int, row: dict[str, str]) -> Line:
     values = {name: text.strip() for name, text in row.items() if text.strip()}
     if absent := [name for name in REQUIRED if name not in values]:
         raise ValueError(f"{absent[0]}: missing")

@@ -5,7 +5,6 @@ and special sessions are dated rows, kept by hand beside it. `-17:00` is 17:00 o
 special session takes the place of the date's ordinary one; without times the exchange is closed.
 """
 
-import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,11 +13,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from brokers import exchanges
+from execution_site import text_files
 
 FOLDER = Path(__file__).parent / "calendar_data"
 DAY = timedelta(days=1)
 T = TypeVar("T")
 WEEKDAYS = "WEEKDAYS"
+LENGTHS = {"exchange": 32, "note": 100}
 
 
 class UnreadableCalendar(ValueError):
@@ -53,6 +54,7 @@ def sessions(first: date, last: date, *, folder: Path = FOLDER) -> Iterator[Sess
     """Yield every session with a trading date from `first` to `last`, both included.
 
     :raises UnreadableCalendar: naming file and line
+    :raises UnreadableFile: one of the files is no table
     """
     days = _trading_days(folder / "trading_days.csv")
     special = _special(folder / "special_sessions.csv")
@@ -77,6 +79,8 @@ def _trades(day: date, named: str, days: dict[str, dict[date, time | None]]) -> 
 
 def _session(hours: Hours, day: date, early: time | None) -> Session:
     (before, opens), (_, closes) = hours.opens, hours.closes
+    if early and not before and early <= opens:
+        raise UnreadableCalendar(f"trading_days.csv: {hours.days} closes at {early} on {day}")
     return Session(
         hours.exchange,
         day,
@@ -97,7 +101,7 @@ def _trading_days(path: Path) -> dict[str, dict[date, time | None]]:
     days: dict[str, dict[date, time | None]] = defaultdict(dict)
     for name, day, closes in _rows(
         path,
-        lambda row: (row["days"], date.fromisoformat(row["date"]), row["early_close"]),
+        lambda row: (row["days"], text_files.day(row["date"]), row["early_close"]),
     ):
         days[name][day] = time.fromisoformat(closes) if closes else None
     return days
@@ -105,26 +109,31 @@ def _trading_days(path: Path) -> dict[str, dict[date, time | None]]:
 
 def _special(path: Path) -> dict[tuple[str, date], Session | None]:
     def read(row: dict[str, str]) -> tuple[str, date, Session | None]:
-        exchange, day = row["exchange"], date.fromisoformat(row["date"])
+        exchange, day = row["exchange"], text_files.day(row["date"])
         if not row["opens"] and not row["closes"]:
             return exchange, day, None
         opens, closes = (
             exchanges.at(day, time.fromisoformat(row[name]), exchange)
             for name in ("opens", "closes")
         )
+        if closes <= opens:
+            raise ValueError(f"{row['opens']} is not before {row['closes']}")
         return exchange, day, Session(exchange, day, opens, closes, row["note"])
 
     return {(exchange, day): session for exchange, day, session in _rows(path, read)}
 
 
 def _hours(row: dict[str, str]) -> Hours:
+    (before, opens), (_, closes) = _clock(row["opens"]), _clock(row["closes"])
+    if not before and closes <= opens:
+        raise ValueError(f"{row['opens']} is not before {row['closes']}")
     return Hours(
         row["exchange"],
         row["days"],
-        date.fromisoformat(row["from"]) if row["from"] else date.min,
-        date.fromisoformat(row["until"]) if row["until"] else date.max,
-        _clock(row["opens"]),
-        _clock(row["closes"]),
+        text_files.day(row["from"]) if row["from"] else date.min,
+        text_files.day(row["until"]) if row["until"] else date.max,
+        (before, opens),
+        (0, closes),
         row["note"],
     )
 
@@ -135,10 +144,14 @@ def _clock(text: str) -> tuple[int, time]:
 
 
 def _rows(path: Path, read: Callable[[dict[str, str]], T]) -> Iterator[T]:
-    with path.open(newline="") as file:
-        lines = csv.DictReader(file)
-        for row in lines:
-            try:
-                yield read(row)
-            except (KeyError, TypeError, ValueError) as e:
-                raise UnreadableCalendar(f"{path.name}, line {lines.line_num}: {e}") from e
+    columns, rows = text_files.table(path)
+    for number, values in rows:
+        try:
+            row = text_files.named(columns, values)
+            if long := [name for name, most in LENGTHS.items() if len(row.get(name, "")) > most]:
+                raise ValueError(f"{long[0]}: longer than {LENGTHS[long[0]]} characters")  # noqa: TRY301
+            yield read(row)
+        except KeyError as e:
+            raise UnreadableCalendar(f"{path.name}, line 1: no column {e}") from e
+        except ValueError as e:
+            raise UnreadableCalendar(f"{path.name}, line {number}: {e}") from e

@@ -9,21 +9,23 @@ a price that is missing an empty side. A bar's one quoted size stands for each o
 traded volume is spread over the four.
 """
 
-import csv
 import re
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from brokers.contract import QuoteUpdate
+from execution_site import text_files
+from execution_site.text_files import UnreadableFile
 
 ZONES = {"utc": "UTC", "ist": "Asia/Kolkata", "ny": "America/New_York"}
 STAMP = "ms_since_midnight_"
-DAY_IN_NAME = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
+DAY_IN_NAME = re.compile(r"\d{4}-\d{2}-\d{2}")
 PERIOD_IN_NAME = re.compile(r"_(\d+)(m|h)_")
+DAY_MINUTES = 24 * 60
 TICK = ("bid", "ask")
 QUOTE_BAR = tuple(
     f"{side}_{part}" for side in ("bid", "ask") for part in ("open", "high", "low", "close", "size")
@@ -31,11 +33,10 @@ QUOTE_BAR = tuple(
 TRADE_BAR = ("open", "high", "low", "close")
 SYMBOL_IN_NAME = re.compile(r"^([a-z]+\d*[a-z]*)_", re.IGNORECASE)
 
+#: What prices and sizes are stored as ends here.
+LARGEST = Decimal(10) ** 18
+
 Parser = Callable[[Sequence[str]], list[QuoteUpdate]]
-
-
-class UnreadableFile(ValueError):
-    """The file as a whole cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,7 @@ class RecordedFile:
 
     def __init__(self, path: Path, *, symbol: str) -> None:
         self.path, self.symbol = path, symbol
-        try:
-            with path.open(newline="") as lines:
-                header = next(csv.reader(lines), [])
-        except OSError as e:
-            raise UnreadableFile(f"{path}: {e.strerror}") from e
+        header, _ = text_files.table(path)
         self._column = {name: index for index, name in enumerate(header)}
         self._look_at_columns()
         self.is_bars = not self._has(TICK)
@@ -95,11 +92,10 @@ class RecordedFile:
         self._volume = next((i for n, i in self._column.items() if n.startswith("volume")), None)
         self.period = self._period() if self.is_bars else timedelta()
         self._stamp, self.zone = self._time_column()
-        named = DAY_IN_NAME.search(path.name)
-        self._day = date(*map(int, named.groups())) if named else None
+        self._day = _day_in(path.name)
         if "date" not in self._column and self._stamp != "datetime_utc" and self._day is None:
             raise UnreadableFile(f"{path.name}: neither its name nor a column gives the date")
-        self._midnights: dict[str, datetime] = {}
+        self._days: dict[str, tuple[datetime, datetime]] = {}  # by date, its two midnights
 
     def _look_at_columns(self) -> None:
         if is_chain(self._column):
@@ -110,25 +106,30 @@ class RecordedFile:
 
     def arrivals(self, problems: list[Problem]) -> Iterator[Arrival]:
         """Yield what the file holds; rows that cannot be used are added to `problems`."""
-        latest: datetime | None = None
-        with self.path.open(newline="") as lines:
-            rows = csv.reader(lines)
-            next(rows)
-            for row in rows:
-                line = rows.line_num
-                try:
-                    arrival = self._arrival(line, row)
-                except (ValueError, InvalidOperation, IndexError) as e:
-                    what = str(e) if isinstance(e, ValueError) else f"not readable: {row}"
-                    problems.append(Problem(line, what))
-                    continue
-                if latest is not None and arrival.at < latest:
+        given: datetime | None = None
+        held: Arrival | None = None  # until the row below shows that it did not run ahead
+        for line, row in text_files.table(self.path)[1]:
+            try:
+                arrival = self._arrival(line, row)
+            except (ValueError, ArithmeticError, LookupError) as e:
+                what = str(e) if isinstance(e, ValueError) else f"not readable: {row}"
+                problems.append(Problem(line, what))
+                continue
+            if held is not None and arrival.at < held.at:
+                if given is None or arrival.at < given:
                     problems.append(Problem(line, f"{arrival.at} is before the row above it"))
                     continue
-                latest = arrival.at
-                yield arrival
+                problems.append(Problem(held.line, f"{held.at} is after the row below it"))
+            elif held is not None:
+                given = held.at
+                yield held
+            held = arrival
+        if held is not None:
+            yield held
 
     def _arrival(self, line: int, row: Sequence[str]) -> Arrival:
+        if len(row) > len(self._column):
+            raise ValueError("more values than columns")
         at = self._at(row) + self.period
         return Arrival(line, at, self._prices(row, at))
 
@@ -140,14 +141,20 @@ class RecordedFile:
             return datetime.strptime(row[self._column[self._stamp]], "%Y%m%d %H:%M").replace(
                 tzinfo=UTC
             )
-        day = row[self._column["date"]] if "date" in self._column else ""
-        if day not in self._midnights:
-            local = date.fromisoformat(day) if day else self._day
+        text = row[self._column["date"]] if "date" in self._column else ""
+        if text not in self._days:
+            local = text_files.day(text) if text else self._day
             if local is None:
                 raise ValueError("no date")
-            midnight = datetime.combine(local, time.min, tzinfo=ZoneInfo(self.zone))
-            self._midnights[day] = midnight.astimezone(UTC)
-        return self._midnights[day] + timedelta(milliseconds=int(row[self._column[self._stamp]]))
+            self._days[text] = self._midnight(local), self._midnight(local + timedelta(days=1))
+        begins, ends = self._days[text]
+        since = int(row[self._column[self._stamp]])
+        if not 0 <= since < (ends - begins) / timedelta(milliseconds=1):
+            raise ValueError(f"{self._stamp} {since} lies outside its day")
+        return begins + timedelta(milliseconds=since)
+
+    def _midnight(self, local: date) -> datetime:
+        return datetime.combine(local, time.min, tzinfo=ZoneInfo(self.zone)).astimezone(UTC)
 
     def _tick(self, row: Sequence[str], at: datetime) -> tuple[QuoteUpdate, ...]:
         bid, ask = (_price(row[self._column[name]], name) for name in TICK)
@@ -191,8 +198,10 @@ class RecordedFile:
         found = PERIOD_IN_NAME.search(self.path.name)
         if found is None:
             raise UnreadableFile(f"{self.path.name}: its name does not give the bars' period")
-        number, unit = int(found[1]), found[2]
-        return timedelta(minutes=number) if unit == "m" else timedelta(hours=number)
+        minutes = int(found[1]) * (60 if found[2] == "h" else 1)
+        if not 0 < minutes <= DAY_MINUTES:
+            raise UnreadableFile(f"{self.path.name}: {found[1]}{found[2]} is no bars' period")
+        return timedelta(minutes=minutes)
 
     def _time_column(self) -> tuple[str, str]:
         if "datetime_utc" in self._column:
@@ -211,13 +220,9 @@ def is_chain(columns: Container[str]) -> bool:
 def holds_chain(path: Path) -> bool:
     """Tell whether a file holds the contracts of an option chain.
 
-    :raises UnreadableFile: no such file
+    :raises UnreadableFile: no such file, or no table
     """
-    try:
-        with path.open(newline="") as lines:
-            return is_chain(next(csv.reader(lines), []))
-    except OSError as e:
-        raise UnreadableFile(f"{path}: {e.strerror}") from e
+    return is_chain(text_files.table(path)[0])
 
 
 def symbol_of(path: Path) -> str:
@@ -228,6 +233,19 @@ def symbol_of(path: Path) -> str:
     if (found := SYMBOL_IN_NAME.match(path.name)) is None:
         raise UnreadableFile(f"{path.name}: its name does not begin with a symbol")
     return found[1].upper()
+
+
+def _day_in(name: str) -> date | None:
+    """Return the date in a file's name, None where there is none.
+
+    :raises UnreadableFile: it does not exist
+    """
+    if (found := DAY_IN_NAME.search(name)) is None:
+        return None
+    try:
+        return text_files.day(found[0])
+    except ValueError as e:
+        raise UnreadableFile(f"{name}: {e}") from e
 
 
 Path4 = tuple[Decimal | None, Decimal | None, Decimal | None, Decimal | None]
@@ -275,7 +293,7 @@ def _price(text: str, name: str) -> Decimal | None:
     if not text:
         return None
     price = Decimal(text)
-    if not price.is_finite() or price < 0:
+    if not price.is_finite() or not 0 <= price < LARGEST:
         raise ValueError(f"{name} {text} is no price")
     return price
 
@@ -283,6 +301,6 @@ def _price(text: str, name: str) -> Decimal | None:
 def _size(text: str) -> Decimal | None:
     """Return a size; 0 beside a price is unknown."""
     size = Decimal(text) if text else Decimal(0)
-    if not size.is_finite() or size < 0:
+    if not size.is_finite() or not 0 <= size < LARGEST:
         raise ValueError(f"size {text} is no size")
     return size or None

@@ -4,15 +4,16 @@ Columns beside those of quote bars: `root`, `expiry`, `strike` and `right` (C or
 bars of one time arrive together: their opens, their extremes, then their closes.
 """
 
-import csv
 from collections.abc import Iterator, Sequence
-from datetime import date
+from contextlib import suppress
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 
-from brokers.feeds.recorded import Arrival, Problem, RecordedFile, UnreadableFile, is_chain
+from brokers.feeds.recorded import Arrival, Problem, RecordedFile, is_chain
 from brokers.symbols import Right, Symbol
+from execution_site import text_files
+from execution_site.text_files import UnreadableFile
 
 CONTRACT = ("root", "expiry", "strike", "right")
 RIGHTS = {"C": Right.CALL, "P": Right.PUT}
@@ -21,7 +22,7 @@ RIGHTS = {"C": Right.CALL, "P": Right.PUT}
 class RecordedChain(RecordedFile):
     """One file of one chain. `suffix` is put behind the root, so that a copy is a name of its own.
 
-    :raises UnreadableFile: as RecordedFile, or a row names no contract
+    :raises UnreadableFile: as RecordedFile, or its columns do not name contracts
     """
 
     def __init__(self, path: Path, *, suffix: str) -> None:
@@ -43,17 +44,14 @@ class RecordedChain(RecordedFile):
             raise UnreadableFile(f"{self.path.name}: a chain has {', '.join(CONTRACT)}")
 
     def _contracts(self) -> list[Symbol]:
-        """Return every contract of the file, in the order of appearance."""
+        """Return every contract of the file, in the order of appearance.
+
+        Rows that name none are told of by `arrivals`, like all that cannot be used.
+        """
         found: dict[str, Symbol] = {}
-        with self.path.open(newline="") as lines:
-            rows = csv.reader(lines)
-            next(rows)
-            for row in rows:
-                try:
-                    contract = self._contract(row)
-                except (ValueError, KeyError, IndexError, ArithmeticError) as e:
-                    line = rows.line_num
-                    raise UnreadableFile(f"{self.path.name}, line {line}: no contract") from e
+        for _, row in text_files.table(self.path)[1]:
+            with suppress(ValueError, ArithmeticError, LookupError):
+                contract = self._contract(row)
                 found.setdefault(str(contract), contract)
         return list(found.values())
 
@@ -65,6 +63,7 @@ class RecordedChain(RecordedFile):
 
     def _contract(self, row: Sequence[str]) -> Symbol:
         root, expiry, strike, right = (row[self._column[name]] for name in CONTRACT)
-        return Symbol(
-            f"{root}{self.suffix}", date.fromisoformat(expiry), Decimal(strike), RIGHTS[right]
-        )
+        at = Decimal(strike)
+        if not (at.is_finite() and at > 0):
+            raise ValueError(f"strike {strike} is no price")
+        return Symbol(f"{root}{self.suffix}", text_files.day(expiry), at, RIGHTS[right])

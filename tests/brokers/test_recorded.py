@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from brokers.feeds.recorded import RecordedFile, UnreadableFile, symbol_of
+from brokers.feeds.recorded import RecordedFile, symbol_of
+from execution_site.text_files import UnreadableFile
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 TICKS = "ms_since_midnight_utc,bid,ask\n"
@@ -97,6 +98,22 @@ def test_a_trade_bar_is_in_its_exchange_s_time_and_spreads_its_volume(read):
             TRADE_BARS + "1,10,,8,8.5,0\n",
             "some of a bar's prices are missing",
         ),
+        (
+            "a time before its day",
+            "x_2014-01-01.csv",
+            TICKS + "-1,1,2\n",
+            "-1 lies outside its day",
+        ),
+        ("its day's end", "x_2014-01-01.csv", TICKS + "86400000,1,2\n", "lies outside its day"),
+        ("a time without end", "x_2014-01-01.csv", TICKS + "9" * 40 + ",1,2\n", "outside its day"),
+        ("values too many", "x_2014-01-01.csv", TICKS + "1,1,2,3\n", "line 2: more values than"),
+        ("a price without end", "x_2014-01-01.csv", TICKS + "1,1e400,\n", "bid 1e400 is no price"),
+        (
+            "no such date",
+            "x.csv",
+            "date," + TICKS + "2014-02-30,1,1,2\n",
+            "line 2: 2014-02-30 is no date",
+        ),
     ],
 )
 def test_a_row_that_cannot_be_used_is_told_by_its_line(read, _case, name, text, problem):
@@ -107,11 +124,48 @@ def test_a_row_that_cannot_be_used_is_told_by_its_line(read, _case, name, text, 
 
 
 @pytest.mark.parametrize(
+    ("_case", "stamps", "bad"),
+    [
+        ("one outside its day", ["1", "99999999999", "2", "3"], {3}),
+        ("one that runs ahead within it", ["1", "86399999", "2", "3"], {3}),
+        ("one that runs back", ["5", "6", "1", "7"], {4}),
+        ("two that run ahead, apart", ["1", "900", "2", "800", "3"], {3, 5}),
+        ("the last ones", ["1", "2", "99999999999"], {4}),
+        ("equal ones are in order", ["1", "1", "1"], set()),
+    ],
+)
+def test_the_bad_row_is_the_one_out_of_order_not_the_good_ones_after_it(read, _case, stamps, bad):
+    text = TICKS + "".join(f"{stamp},1,2\n" for stamp in stamps)
+
+    arrivals, problems = read("x_2014-01-01.csv", text)
+
+    assert {int(problem.split(":")[0].removeprefix("line ")) for problem in problems} == bad
+    assert len(arrivals) == len(stamps) - len(bad)
+    assert [one.at for one in arrivals] == sorted(one.at for one in arrivals)
+
+
+@pytest.mark.parametrize(
+    ("_case", "day", "hours"),
+    [("summer begins", "2021-03-14", 23), ("winter begins", "2021-11-07", 25)],
+)
+def test_a_day_is_as_long_as_its_zone_has_it(read, _case, day, hours):
+    end = hours * 3_600_000
+    text = f"ms_since_midnight_ny,bid,ask\n{end - 1},1,2\n{end},1,2\n"
+
+    arrivals, problems = read(f"x_{day}.csv", text)
+
+    assert (len(arrivals), len(problems)) == (1, 1)
+
+
+@pytest.mark.parametrize(
     ("_case", "name", "text", "message"),
     [
         ("no header we know", "x_2014-01-01.csv", "a,b\n", "neither ticks"),
         ("no date", "x.csv", TICKS, "gives the date"),
         ("no period", "x_2014-01-01.csv", TRADE_BARS, "period"),
+        ("no such date", "x_2014-02-30.csv", TICKS, "2014-02-30 is no date"),
+        ("a period of nothing", "x_0m_2014-01-01.csv", TRADE_BARS, "0m is no bars' period"),
+        ("a period of ages", f"x_{'9' * 30}h_2014-01-01.csv", TRADE_BARS, "is no bars' period"),
         ("no time", "x_1m_2014-01-01.csv", "open,high,low,close\n", "no time column"),
         ("several contracts", "x_1m_2014-01-01.csv", "strike,bid,ask\n", "more than one"),
     ],

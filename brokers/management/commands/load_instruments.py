@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from brokers import master
+from execution_site.text_files import UnreadableFile
 
 
 class Command(BaseCommand):
@@ -26,8 +27,8 @@ class Command(BaseCommand):
         try:
             lines = master.read(file)
             changes = master.plan(lines)
-        except OSError as e:
-            raise CommandError(f"{file}: {e.strerror}") from e
+        except UnreadableFile as e:
+            raise CommandError(str(e)) from e
         except master.CannotLoad as e:
             raise CommandError(f"{file}: nothing was loaded\n{e}") from e
         for change in changes:

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from brokers import session_plan, sessions
+from execution_site.text_files import UnreadableFile
 
 
 class Command(BaseCommand):
@@ -29,7 +30,7 @@ class Command(BaseCommand):
         last = span["last"] or now.date() + timedelta(days=400)
         try:
             planned = list(session_plan.sessions(first, last, folder=folder))
-        except (OSError, session_plan.UnreadableCalendar) as e:
+        except (UnreadableFile, session_plan.UnreadableCalendar) as e:
             raise CommandError(str(e)) from e
         wanted = [s for s in planned if not exchanges or s.exchange in exchanges]
         if unknown := sorted(set(exchanges) - {s.exchange for s in wanted}):

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, transaction
 from django.utils import timezone
 from tqdm import tqdm
 
-from execution_site import chain
+from execution_site import chain, text_files
 from execution_site.chain import Break, Sealed
 from execution_site.events import Seal, canonical, event_mac
 from execution_site.sealer import GAP_SECONDS, anchor_path, microseconds
+from execution_site.text_files import UnreadableFile
 
 PAGE = 2_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -101,9 +102,18 @@ def _anchors(first: int, last: int | None) -> dict[int, str]:
     if not anchor_path().exists():
         return {}
     anchors: dict[int, str] = {}
-    for line in map(json.loads, anchor_path().read_text().splitlines()):
-        if line["seq"] >= first and (last is None or line["seq"] <= last):
-            anchors.setdefault(line["seq"], line["hash"])  # a later word never replaces an earlier
+    try:
+        texts = list(text_files.lines(anchor_path()))
+    except UnreadableFile as e:
+        raise CommandError(str(e)) from e
+    for number, text in enumerate(texts, start=1):
+        try:
+            line = json.loads(text)
+            seq, digest = int(line["seq"]), str(line["hash"])
+        except (ValueError, TypeError, LookupError) as e:
+            raise CommandError(f"{anchor_path()}, line {number}: no anchor") from e
+        if seq >= first and (last is None or seq <= last):
+            anchors.setdefault(seq, digest)  # a later word never replaces an earlier
     return anchors
 
 

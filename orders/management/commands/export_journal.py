@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 
 from brokers.models import BrokerConnection
+from execution_site.text_files import UnwritableFile, writing
 from orders import journal
 
 
@@ -34,7 +35,10 @@ class Command(BaseCommand):
         with ExitStack() as stack:
             file = sys.stdout
             if output is not None:
-                file = stack.enter_context(output.open("w", newline=""))
+                try:
+                    file = stack.enter_context(writing(output))
+                except UnwritableFile as e:
+                    raise CommandError(str(e)) from e
             writer = csv.writer(file)
             writer.writerow(journal.COLUMNS)
             count = 0

@@ -21,12 +21,13 @@ from brokers.feeds.recorded import (
     Arrival,
     Problem,
     RecordedFile,
-    UnreadableFile,
     holds_chain,
     symbol_of,
 )
 from brokers.feeds.recorded_chain import RecordedChain
 from brokers.models import BrokerConnection, Instrument
+from execution_site import text_files
+from execution_site.text_files import UnreadableFile, UnwritableFile
 from orders import agreement, processor_time, replay_account
 from orders.market_replay import AsFastAsItGoes, LeaseTaken, NotSettled, Recorded, Replay
 from orders.models import Fill, Order
@@ -34,6 +35,7 @@ from orders.participants import Participant, ParticipantFailed
 from orders.replay_account import CannotReplay
 
 SHOWN_PROBLEMS = 20
+UNUSABLE = (UnreadableFile, UnwritableFile)
 
 
 class Command(BaseCommand):
@@ -80,8 +82,10 @@ class Command(BaseCommand):
     def handle(self, *_: Any, files: list[Path], **options: Any) -> None:
         """Replay."""
         try:
+            if options["report"] is not None:
+                text_files.look_at_target(options["report"])
             self._replay(files, **options)
-        except (UnreadableFile, CannotReplay, LeaseTaken, NotSettled, ParticipantFailed) as e:
+        except (*UNUSABLE, CannotReplay, LeaseTaken, NotSettled, ParticipantFailed) as e:
             raise CommandError(str(e)) from e
 
     def _replay(self, files: list[Path], **options: Any) -> None:
@@ -226,7 +230,8 @@ class Command(BaseCommand):
         for name, value in spent.items():
             self.stdout.write(f"  {name:>24} {value:8.2f} s {value / busy:6.1%}")
         if report is not None:
-            report.write_text(json.dumps(summary, indent=2))
+            with text_files.writing(report) as file:
+                json.dump(summary, file, indent=2)
         if found:
             raise CommandError("\n".join(["what is stored does not agree:", *found]))
         self.stdout.write("orders, positions and the paper ledger agree with a fold of the fills")

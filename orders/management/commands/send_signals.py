@@ -1,11 +1,11 @@
 """`manage.py send_signals`: submits a file of signals over REST."""
 
-import csv
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,17 @@ import httpx
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
+from execution_site import text_files
+from execution_site.text_files import UnreadableFile
+
 ANSWERED = {200, 202, 422}
+SHOWN_PROBLEMS = 20
 
 
 class Command(BaseCommand):
     """Safe to run again: each signal's key is in the file."""
 
-    help = "Submit a .csv or .jsonl file of signals over REST."
+    help = "Submit a .csv or .jsonl file of signals over REST; none while a line is no signal."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add file, address, key and how many at once."""
@@ -30,7 +34,7 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, file: Path, url: str, key: str, concurrency: int, **__: Any) -> None:
         """Send all, show progress, sum up; exit 1 when any was not answered."""
-        signals = list(_read(file))
+        signals = _read(file)
         headers = {"Authorization": f"Api-Key {key}"}
         counts: Counter[str] = Counter()
         with (
@@ -46,22 +50,56 @@ class Command(BaseCommand):
             sys.exit(1)
 
 
-def _read(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the signals of a file.
+Readers = Iterator[tuple[int, Callable[[], dict[str, Any]]]]
 
-    :raises CommandError: naming the line that is no signal
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    """Return the signals of a file.
+
+    :raises CommandError: naming each line that is no signal
     """
-    with file.open(newline="") as lines:
-        if file.suffix == ".csv":
-            for row in csv.DictReader(lines):
-                yield {name: value for name, value in row.items() if name and value}
-            return
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                try:
-                    yield json.loads(line)
-                except ValueError as e:
-                    raise CommandError(f"{file}, line {number}: {e}") from e
+    signals, problems = [], []
+    try:
+        for line, signal in _table(file) if file.suffix == ".csv" else _lines(file):
+            try:
+                signals.append(signal())
+            except (ValueError, RecursionError) as e:
+                problems.append(f"line {line}: {e}")
+    except UnreadableFile as e:
+        raise CommandError(str(e)) from e
+    if problems:
+        more = len(problems) - SHOWN_PROBLEMS
+        shown = problems[:SHOWN_PROBLEMS] + ([f"... and {more} more"] if more > 0 else [])
+        raise CommandError("\n".join([f"{file}: nothing was sent", *shown]))
+    return signals
+
+
+def _table(file: Path) -> Readers:
+    columns, rows = text_files.table(file)
+    for line, values in rows:
+        yield line, partial(_filled, columns, values)
+
+
+def _lines(file: Path) -> Readers:
+    for line, text in enumerate(text_files.lines(file), start=1):
+        if text.strip():
+            yield line, partial(_object, text)
+
+
+def _filled(columns: list[str], values: list[str]) -> dict[str, Any]:
+    return {name: value for name, value in text_files.named(columns, values).items() if value}
+
+
+def _object(text: str) -> dict[str, Any]:
+    signal = json.loads(text, parse_constant=_no_number)
+    if not isinstance(signal, dict):
+        raise ValueError("not an object")  # noqa: TRY004 it is the line that is wrong
+    json.dumps(signal, ensure_ascii=False).encode()  # half a surrogate pair cannot be sent
+    return signal
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number")
 
 
 def _send(client: httpx.Client, signal: dict[str, Any]) -> str:
