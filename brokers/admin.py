@@ -23,11 +23,15 @@ from brokers.paper.rules import InvalidTerms, Terms
 from execution_site import audit
 from execution_site.console import AuditedAdmin, AuditedForm, ReadOnlyAdmin
 
+#: No adapter reads these yet: what would have no effect is not offered.
+NOT_READ = ("base_url", "stream_url")
+#: What the engine finds out, and the gate reads: to be seen, not set.
+ENGINES_OWN = ("is_reconciling", "clock_offset")
+
 
 class ConnectionForm(AuditedForm):
     """Credentials go in and never come out, not even when the form comes back with an error."""
 
-    base_url = forms.URLField(required=False, assume_scheme="https")
     new_credentials = forms.JSONField(
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "size": 60}),
@@ -36,7 +40,11 @@ class ConnectionForm(AuditedForm):
 
     class Meta:
         model = BrokerConnection
-        exclude = ("credentials_sealed",)
+        exclude = ("credentials_sealed", *NOT_READ, *ENGINES_OWN)
+        help_texts = {
+            "dry_run": "Every stage runs and what would be sent is kept with the order; nothing is "
+            "sent. What works at the venue already works on there: cancel it first."
+        }
 
     def clean_new_credentials(self) -> dict[str, str] | None:
         """Take an object of texts; None keeps what is stored."""
@@ -83,7 +91,7 @@ class BrokerConnectionAdmin(AuditedAdmin):
 
     def get_readonly_fields(self, _: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Return what stays as it was made."""
-        return ("name", "broker", "environment") if obj else ()
+        return ("name", "broker", "environment", *ENGINES_OWN) if obj else ()
 
     def has_delete_permission(self, _: HttpRequest, *__: Any) -> bool:
         """Refuse: a connection is disabled instead."""

@@ -5,7 +5,8 @@ BrokerError             what an adapter may raise              what the caller d
     GrantExpired        the grant ran out before the send      as above
   OutcomeUnknown        the request may have reached it        never resend: ask find_order
   OrderRejected         the venue refused the order            final: keep the venue's own text
-  CredentialsRefused    the venue refused us                   disable the connection, page someone
+  CredentialsRefused    the venue refused us                   it is disabled: a person acts
+  DryRun                the account only shows what it sends   keep the request; nothing was sent
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Side(StrEnum):
@@ -101,6 +102,14 @@ class OrderRejected(BrokerError):
 
 class CredentialsRefused(BrokerError):
     """The venue refused our credentials."""
+
+
+class DryRun(BrokerError):
+    """The account is dry: `request`, as JSON, would have been sent, and nothing was."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        super().__init__("dry run: nothing was sent")
+        self.request = request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,12 +250,11 @@ class QuoteUpdate:
 class BrokerAdapter(Protocol):
     """What the engine asks of a venue. Calls block, and end within `timeout_seconds`.
 
-    `client_order_id_length` is the longest id the venue takes (letters and digits only).
+    A client order id is letters and digits, no longer than every venue takes (orders/identity.py).
     Every method may raise BrokerUnavailable, OutcomeUnknown or CredentialsRefused.
     """
 
     timeout_seconds: float
-    client_order_id_length: int
 
     def submit(self, grant: Grant) -> OrderReport:
         """Place the order the grant allows, after spending it.

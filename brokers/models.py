@@ -55,7 +55,8 @@ class BrokerConnection(models.Model):
     """An account at a venue. Its name is what clients call `account`.
 
     `capital` is the money behind it, before what it makes; margin and concentration are judged by
-    it. `clock_offset` is our clock less the venue's, in seconds, as last compared.
+    it. `clock_offset` is our clock less the venue's, in seconds, as last compared. While `dry_run`
+    is set nothing is sent: every stage runs, and what would have been sent is kept.
     """
 
     name = models.SlugField(max_length=64, unique=True)

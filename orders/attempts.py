@@ -7,16 +7,20 @@ from brokers.models import BrokerConnection
 
 
 class SubmissionAttempt(models.Model):
-    """One grant to send, and what came of it. Written before anything is sent."""
+    """One grant to send, and what came of it. Written before anything is sent.
+
+    `request` is what a dry account would have sent.
+    """
 
     class Outcome(models.TextChoices):
-        """GRANTED: no answer yet. UNSENT: proved never to have left."""
+        """GRANTED: no answer yet. UNSENT: proved never to have left. DRY_RUN: held back by us."""
 
         GRANTED = "GRANTED"
         ANSWERED = "ANSWERED"
         REJECTED = "REJECTED"
         UNSENT = "UNSENT"
         UNKNOWN = "UNKNOWN"
+        DRY_RUN = "DRY_RUN"
 
     order = models.ForeignKey("orders.Order", on_delete=models.PROTECT, related_name="attempts")
     number = models.SmallIntegerField()
@@ -25,6 +29,7 @@ class SubmissionAttempt(models.Model):
     outcome = models.CharField(max_length=16, choices=Outcome, default=Outcome.GRANTED)
     detail = models.CharField(max_length=200, blank=True)
     answered_at = models.DateTimeField(null=True)
+    request = models.JSONField(null=True)
 
     class Meta:
         constraints = [

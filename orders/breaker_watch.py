@@ -22,6 +22,7 @@ from risk.models import Breaker, DayResult
 ENOUGH_ORDERS = 5  # fewer say nothing of a rate
 STALE = timedelta(seconds=10)  # a day worked out longer ago says nothing
 Outcome = SubmissionAttempt.Outcome
+NEVER_LEFT = (Outcome.UNSENT, Outcome.DRY_RUN)
 
 
 def evaluate(*, now: datetime) -> None:
@@ -180,7 +181,7 @@ def _attempts(row: Breaker, now: datetime) -> Q:
 
 def _rejection_rate(row: Breaker, now: datetime) -> Reading:
     counted = SubmissionAttempt.objects.filter(_attempts(row, now)).aggregate(
-        sent=Count("pk", filter=~Q(outcome=Outcome.UNSENT)),
+        sent=Count("pk", filter=~Q(outcome__in=NEVER_LEFT)),
         rejected=Count("pk", filter=Q(outcome=Outcome.REJECTED)),
     )
     sent, rejected = counted["sent"], counted["rejected"]
@@ -197,7 +198,7 @@ def _venue_errors(row: Breaker, now: datetime) -> Reading:
 def _runaway(row: Breaker, now: datetime) -> Reading:
     sends = (
         SubmissionAttempt.objects.filter(_attempts(row, now), order__replacements=None)
-        .exclude(outcome=Outcome.UNSENT)
+        .exclude(outcome__in=NEVER_LEFT)
         .values("order")
         .annotate(sends=Count("pk"))
         .aggregate(most=Max("sends"))

@@ -1,7 +1,10 @@
 """Cancelling: what we can end ourselves, and what the venue must be asked to end."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 from django.db import transaction
 
@@ -49,13 +52,22 @@ def fail(order: Order, reason: str) -> None:
     usage.count_trade(order.connection_id, order.strategy, order.trading_date, by=-1)
 
 
-def save(order: Order, *, now: datetime, fields: tuple[str, ...] = ()) -> None:
-    """Save an order's state, with its event, in the caller's transaction."""
+def save(
+    order: Order,
+    *,
+    now: datetime,
+    fields: tuple[str, ...] = (),
+    shown: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Save an order's state, with its event, in the caller's transaction.
+
+    `shown` goes into the event beside the order.
+    """
     order.updated_at = now
     order.save(update_fields=[*FIELDS, *fields])
     account = order.connection.name
     data = order_json(order, account=account, symbol=order.instrument.symbol)
-    record_event(EventType.ORDER, data, account=account, at=now)
+    record_event(EventType.ORDER, {**data, **shown}, account=account, at=now)
     tell_group(order)
 
 

@@ -7,8 +7,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from brokers import registry
-from brokers.contract import BrokerError, OrderReport
-from orders import authority, entries, fills, replacement_sending
+from brokers.contract import BrokerError, DryRun, OrderReport
+from orders import authority, dry_runs, entries, fills, replacement_sending
 from orders.lifecycle import AT_VENUE, OrderStatus, PendingAction
 from orders.models import Order, StreamCursor
 from risk import locks, pacing
@@ -79,6 +79,9 @@ def cancel(order_id: int, *, now: datetime) -> None:
     pacing.count(order.connection_id)
     try:
         report: OrderReport | None = registry.adapter_for(account).cancel(order.client_order_id)
+    except DryRun as e:  # it stays due: it goes out when the account is dry no more
+        dry_runs.keep_cancel(order_id, e.request, now=timezone.now())
+        return
     except BrokerError as e:  # it stays due
         logger.warning("cancel of order %s not answered: %s", order_id, e)
         return

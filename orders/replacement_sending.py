@@ -1,6 +1,5 @@
 """Sending new terms: the only module that calls an adapter's `replace`."""
 
-import logging
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -10,11 +9,12 @@ from brokers import registry
 from brokers.contract import (
     BrokerUnavailable,
     CredentialsRefused,
+    DryRun,
     Grant,
     OrderRejected,
     OutcomeUnknown,
 )
-from orders import authority, entries, fills, hints
+from orders import authority, dry_runs, entries, fills, hints
 from orders.fills import Answer
 from orders.lifecycle import PendingAction
 from orders.models import Order, SubmissionAttempt
@@ -26,7 +26,6 @@ BACKOFF = timedelta(seconds=1)
 
 Outcome = SubmissionAttempt.Outcome
 Status = ReplacementStatus
-logger = logging.getLogger(__name__)
 
 
 def transmit(order_id: int, *, now: datetime) -> None:
@@ -44,9 +43,10 @@ def transmit(order_id: int, *, now: datetime) -> None:
         hints.look_up(order_id)
     except OrderRejected as e:  # the venue keeps the order as it was
         _answered(grant, Outcome.REJECTED, Status.REJECTED, str(e))
-    except CredentialsRefused as e:  # the next order that is sent disables the connection
-        logger.exception("%s refused our credentials", grant.account)
+    except CredentialsRefused as e:  # nobody can trade there until a person acts
         _answered(grant, Outcome.UNSENT, Status.FAILED, f"credentials refused: {e}")
+    except DryRun as e:  # the account only shows what it would send
+        dry_runs.refuse_replacement(grant, e.request, now=timezone.now())
     else:
         answer = Answer(grant.attempt_id, Outcome.ANSWERED)
         fills.book(grant.account, [report], now=timezone.now(), answer=answer)

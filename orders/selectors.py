@@ -90,6 +90,21 @@ def order_log(order: Order) -> list[dict[str, Any]]:
     ]
 
 
+def order_attempts(order: Order) -> list[dict[str, Any]]:
+    """Return each grant to send an order and what came of it, oldest first."""
+    return [
+        {
+            "number": row.number,
+            "granted_at": time_text(row.granted_at),
+            "answered_at": time_text(row.answered_at),
+            "outcome": row.outcome,
+            "detail": row.detail or None,
+            "request": row.request,
+        }
+        for row in order.attempts.order_by("pk")
+    ]
+
+
 def execution(order: Order) -> dict[str, Any]:
     """Return the execution confirmation of an order."""
     rejected = order.status in {OrderStatus.REJECTED, OrderStatus.FAILED}
@@ -155,6 +170,7 @@ def system(accounts: Sequence[str]) -> dict[str, Any]:
             "broker": row.broker,
             "environment": row.environment,
             "is_enabled": row.is_enabled,
+            "dry_run": row.dry_run,
         }
         for row in rows
     ]

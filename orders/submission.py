@@ -10,12 +10,12 @@ from brokers import registry
 from brokers.contract import (
     BrokerUnavailable,
     CredentialsRefused,
+    DryRun,
     Grant,
     OrderRejected,
     OutcomeUnknown,
 )
-from execution_site import audit
-from orders import authority, entries, fills, hints
+from orders import authority, dry_runs, entries, fills, hints
 from orders.fills import Answer
 from orders.lifecycle import OrderStatus, PendingAction, advance
 from orders.models import Order, SubmissionAttempt
@@ -42,7 +42,9 @@ def transmit(order_id: int, *, now: datetime) -> None:
     except OrderRejected as e:  # the venue's own word: final
         _record_rejected(grant, str(e), now=timezone.now())
     except CredentialsRefused as e:  # nobody can trade there until a person acts
-        _disable_connection(grant, str(e), now=timezone.now())
+        _record_refused_credentials(grant, str(e), now=timezone.now())
+    except DryRun as e:  # the account only shows what it would send
+        dry_runs.end_order(grant, e.request, now=timezone.now())
     else:
         answer = Answer(grant.attempt_id, Outcome.ANSWERED)
         fills.book(grant.account, [report], now=timezone.now(), answer=answer)
@@ -96,23 +98,10 @@ def _record_rejected(grant: Grant, reason: str, *, now: datetime) -> None:
         entries.save(order, now=now)
 
 
-def _disable_connection(grant: Grant, reason: str, *, now: datetime) -> None:
-    """Switch the connection off and end the order: the venue took nothing from us."""
-    logger.error("%s refused our credentials: connection disabled", grant.account)
+def _record_refused_credentials(grant: Grant, reason: str, *, now: datetime) -> None:
+    """End the order: the venue took nothing from us."""
     with transaction.atomic(durable=True):
         order = _close_attempt(grant, Outcome.UNSENT, reason)
-        connection = order.connection
-        connection.is_enabled = False
-        connection.save(update_fields=["is_enabled"])
-        audit.record(
-            "connection_disabled",
-            actor="engine",
-            reason=f"credentials refused: {reason}",
-            at=now,
-            before=True,
-            after=False,
-            object_id=connection.name,
-        )
         if order.status == OrderStatus.SUBMITTING:
             entries.fail(order, "credentials_refused")
             entries.save(order, now=now)

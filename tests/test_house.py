@@ -27,7 +27,11 @@ def calls(path, name):
 @pytest.mark.parametrize(
     ("_case", "name", "only"),
     [
-        ("orders are sent by submission alone", "submit", {"orders/submission.py"}),
+        (
+            "orders are sent by submission alone, behind the guard of every call",
+            "submit",
+            {"orders/submission.py", "brokers/guarded.py"},
+        ),
         ("grants are made by authority alone", "Grant", {"orders/authority.py"}),
         ("claims are made by submission alone", "claim_and_grant", {"orders/submission.py"}),
     ],

@@ -45,7 +45,6 @@ class PaperVenue:
     """The paper venue as one account's adapter."""
 
     timeout_seconds = 3.0
-    client_order_id_length = rules.CLIENT_ORDER_ID_LENGTH
 
     def __init__(self, account: str) -> None:
         self.account = account

@@ -59,7 +59,7 @@ class OrderDetail(APIView):
 
     @extend_schema(operation_id="get_order", responses={200: dict, 404: dict})
     def get(self, request: ApiRequest, pk: int) -> Response:
-        """Return an order with its fills and its log."""
+        """Return an order with its fills, its log and each attempt to send it."""
         order = get_object_or_404(selectors.orders(request.auth.accounts), pk=pk)
         booked = selectors.fills(request.auth.accounts).filter(order=order)
         fills = booked.order_by("traded_at", "sequence", "venue_trade_id", "side")
@@ -68,6 +68,7 @@ class OrderDetail(APIView):
             | {
                 "fills": [selectors.describe_fill(fill) for fill in fills],
                 "log": selectors.order_log(order),
+                "attempts": selectors.order_attempts(order),
             },
             headers={"ETag": replacing.version(order)},
         )

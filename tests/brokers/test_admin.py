@@ -1,5 +1,8 @@
 """The console's pages of connections, instruments, quotes and the paper ledger."""
 
+import re
+from pathlib import Path
+
 import pytest
 from django.contrib import admin
 from django.urls import reverse
@@ -8,6 +11,7 @@ from brokers.models import BrokerConnection, Instrument, PaperOrder, PaperReport
 from execution_site.events import Event
 
 SECRET = "kanarie-7"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -19,8 +23,6 @@ def console(client, risk_manager):
 def connection_form(connection, **values):
     form = {
         "environment": connection.environment,
-        "base_url": "",
-        "stream_url": "",
         "is_enabled": "on",
         "settings": "{}",
         "day_roll_time": "00:00",
@@ -109,6 +111,50 @@ def test_a_change_is_recorded_with_before_and_after(change, account):
     assert (recorded["actor"], recorded["reason"]) == ("rita", "the quarterly review")
     assert recorded["before"]["settings"]["slippage_basis_points"] == "0"
     assert recorded["after"]["settings"] == {"slippage_basis_points": "7"}
+
+
+READERS = [
+    path
+    for layer in ("brokers", "portfolio", "risk", "orders", "execution_site")
+    for path in (ROOT / layer).rglob("*.py")
+    if "migrations" not in path.parts and "admin" not in path.stem and path.name != "models.py"
+]
+#: Fields of the form that no code reads, and why they are there all the same.
+NOT_READ = {
+    "new_credentials": "sealed for the adapters of venues to come; the paper venue needs none",
+    "reason": "of the change: for the audit log",
+}
+
+
+@pytest.mark.parametrize("_case", ["added", "changed"])
+def test_every_setting_that_is_shown_is_read_by_something(console, account, _case):
+    page = reverse("admin:brokers_brokerconnection_add")
+    if _case == "changed":
+        page = reverse("admin:brokers_brokerconnection_change", args=[account.pk])
+    shown = console.get(page).context["adminform"]
+    fields = set(shown.form.fields) | set(shown.readonly_fields)
+    code = "\n".join(path.read_text() for path in READERS)
+
+    assert {"is_enabled", "dry_run", "settings", "capital"} <= fields
+    for name in fields - set(NOT_READ):
+        assert re.search(rf"(\.|\"|\b(SELECT|c\.) ?){name}\b", code), f"nothing reads {name}"
+    assert set(NOT_READ) <= fields
+
+
+@pytest.mark.parametrize("name", ["base_url", "stream_url", "is_reconciling", "clock_offset"])
+def test_what_has_no_effect_or_is_the_engine_s_own_cannot_be_set(change, account, name):
+    was = getattr(account, name)
+    assert change(**{name: "1"}).status_code == 302
+
+    account.refresh_from_db()
+    assert getattr(account, name) == was
+
+
+def test_what_the_engine_has_found_out_is_shown(console, account):
+    BrokerConnection.objects.update(is_reconciling=True, clock_offset="0.25")
+    page = reverse("admin:brokers_brokerconnection_change", args=[account.pk])
+
+    assert "0.250000" in console.get(page).content.decode()
 
 
 def test_what_an_account_is_stays(change, account):

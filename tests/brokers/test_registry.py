@@ -13,9 +13,8 @@ from brokers.registry import NoAdapter, adapter_for
 def test_a_paper_account_has_the_paper_venue(account):
     adapter = adapter_for("paper")
 
-    assert isinstance(adapter, PaperVenue)
+    assert isinstance(adapter.venue, PaperVenue)
     assert (adapter.account, adapter.timeout_seconds) == ("paper", 3.0)
-    assert adapter.client_order_id_length == 36
 
 
 def test_a_second_look_costs_nothing(account):

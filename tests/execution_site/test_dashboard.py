@@ -295,3 +295,10 @@ def test_sign(value, expected):
 )
 def test_number_keeps_the_text(value, expected):
     assert re.sub(r"</?span[^>]*>", "", trading.number(value)) == expected
+
+
+@pytest.mark.parametrize(("dry", "said"), [(True, 1), (False, 0)])
+def test_a_dry_account_is_named_at_the_top(page, account, dry, said):
+    type(account).objects.update(dry_run=dry)
+
+    assert page.get("/").content.decode().count("DRY RUN: paper") == said

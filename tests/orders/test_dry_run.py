@@ -1,0 +1,183 @@
+"""A dry account: every stage runs, what would be sent is kept, and nothing reaches its venue."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from brokers.contract import OrderType
+from brokers.models import BrokerConnection
+from brokers.paper.models import PaperOrder, PaperReport
+from brokers.paper.venue import match
+from execution_site.events import Event
+from orders import breaker_watch, monitoring, replacement_sending, replacing
+from orders.emergency import request_cancel
+from orders.models import Order, Replacement, SubmissionAttempt
+from orders.replacing import Changes
+from portfolio.models import Position
+from risk.models import Breaker, RiskUsage
+
+LIMIT = {"order_type": OrderType.LIMIT, "limit_price": Decimal(95)}
+
+
+def now():
+    return datetime.now(UTC)
+
+
+def dry(on=True):
+    BrokerConnection.objects.update(dry_run=on)
+
+
+def ledger():
+    """All that the venue knows, to the last report."""
+    lines = PaperReport.objects.order_by("pk").values_list("pk", "status")
+    return list(PaperOrder.objects.order_by("pk").values()), list(lines)
+
+
+def attempt():
+    return SubmissionAttempt.objects.latest("pk")
+
+
+@pytest.fixture
+def resting(send):
+    """A limit order of 10 at 95 that works at the venue, whose account then becomes dry."""
+    order_id = send(**LIMIT).order_id
+    dry()
+    return order_id
+
+
+@pytest.mark.parametrize(
+    ("_case", "asked", "told"),
+    [
+        ("at market", {}, {"order_type": "MARKET", "limit_price": None}),
+        ("a limit", LIMIT, {"order_type": "LIMIT", "limit_price": "95"}),
+        (
+            "a stop",
+            {"order_type": OrderType.STOP, "stop_price": Decimal("105.5")},
+            {"order_type": "STOP", "stop_price": "105.5"},
+        ),
+    ],
+)
+def test_an_order_of_a_dry_account_ends_unsent_with_what_would_have_been_sent(
+    send, _case, asked, told
+):
+    dry()
+    order = Order.objects.get(pk=send("BUY", 10, **asked).order_id)
+
+    assert (order.status, order.status_reason) == ("CANCELLED", "dry_run")
+    assert ledger() == ([], [])
+    assert not Position.objects.exclude(quantity=0).exists()
+    assert attempt().outcome == "DRY_RUN"
+    expected = {"call": "submit", "client_order_id": order.client_order_id, "symbol": "AAPL"}
+    expected |= {"side": "BUY", "quantity": "10", "time_in_force": "DAY", **told}
+    assert expected.items() <= attempt().request.items()
+
+
+def test_it_is_counted_as_a_cancelled_order_and_frees_what_it_reserved(send):
+    dry()
+    send("BUY", 10, **LIMIT)
+
+    assert RiskUsage.objects.get().used == 1
+    assert not Order.objects.open().exists()
+
+
+def test_what_would_have_been_sent_is_read_by_clients_in_the_log_and_in_the_console(
+    send, trader_key, risk_manager
+):
+    dry()
+    order = Order.objects.get(pk=send("BUY", 10, **LIMIT).order_id)
+
+    api = Client(headers={"authorization": trader_key})
+    shown = api.get(f"/api/v1/orders/{order.pk}").json()
+    (sent,) = shown["attempts"]
+    assert (sent["outcome"], sent["request"]["limit_price"]) == ("DRY_RUN", "95")
+    assert shown["log"][-1]["data"]["request"] == sent["request"]
+
+    console = Client()
+    console.force_login(risk_manager)
+    page = console.get(reverse("admin:orders_order_change", args=[order.pk])).content.decode()
+    assert "&quot;limit_price&quot;: &quot;95&quot;" in page
+
+
+def test_new_terms_of_a_working_order_are_kept_and_not_sent(resting):
+    was = ledger()
+    replacing.request_replace(resting, Changes(quantity=Decimal(5)), actor="trader", now=now())
+    replacement_sending.transmit(resting, now=now())
+
+    order = Order.objects.get(pk=resting)
+    assert (order.status, order.quantity, order.pending_action) == ("ACCEPTED", 10, "NONE")
+    assert order.reserved_quantity is None
+    assert (Replacement.objects.get().status, Replacement.objects.get().detail) == (
+        "REFUSED",
+        "dry_run",
+    )
+    assert (attempt().outcome, attempt().request["call"]) == ("DRY_RUN", "replace")
+    assert attempt().request["quantity"] == "5"
+    assert ledger() == was
+
+
+def test_a_cancel_of_a_working_order_is_kept_and_goes_out_when_the_account_is_dry_no_more(resting):
+    was = ledger()
+    request_cancel(resting, actor="trader", now=now())
+    for _ in range(3):
+        monitoring.cancel(resting, now=now())
+        Order.objects.update(cancel_due_at=now())
+
+    order = Order.objects.get(pk=resting)
+    assert (order.status, order.pending_action) == ("ACCEPTED", "CANCEL")
+    assert order.status_reason == "cancel not sent: dry_run"
+    tried = SubmissionAttempt.objects.filter(order=resting, outcome="DRY_RUN")
+    assert [row.request for row in tried] == [
+        {"call": "cancel", "client_order_id": order.client_order_id}
+    ]
+    assert ledger() == was
+
+    dry(False)
+    monitoring.cancel(resting, now=now())
+    assert Order.objects.get(pk=resting).status == "CANCELLED"
+
+
+def test_a_dry_account_is_still_asked_about_what_works_there(resting, quote):
+    Order.objects.update(poll_due_at=now())
+    quote("AAPL", bid=93, ask=94)
+    match(["AAPL"], now=now())
+    monitoring.look_up(resting, now=now())
+
+    assert Order.objects.get(pk=resting).status == "FILLED"
+    assert monitoring.follow("paper", Order.objects.get().connection_id, now=now()) == 2
+
+
+def test_an_exit_of_a_dry_account_closes_nothing(send):
+    send("BUY", 10)
+    dry()
+    was = ledger()
+    order = Order.objects.get(pk=send("EXIT", None).order_id)
+
+    assert (order.status, order.status_reason) == ("CANCELLED", "dry_run")
+    assert Position.objects.get().quantity == 10
+    assert ledger() == was
+
+
+def test_dry_runs_trip_no_breaker(send, account):
+    kinds = ("rejection_rate", "venue_errors", "runaway")
+    for kind in kinds:
+        Breaker.objects.create(kind=kind, threshold=Decimal("0.1"), connection=account)
+    Breaker.objects.update(evaluated_at=now())
+    dry()
+    for _ in range(6):
+        assert send("BUY", 10).status == 202
+        breaker_watch.evaluate(now=now())
+
+    assert list(Breaker.objects.values_list("value", flat=True)) == [0, 0, 0]
+
+
+def test_the_log_of_a_dry_order_verifies_like_any_other(send):
+    dry()
+    send("BUY", 10)
+
+    told = Event.objects.filter(type="order").latest("pk").data
+    assert (told["status"], told["status_reason"]) == ("CANCELLED", "dry_run")
+    assert json.loads(json.dumps(told["request"]))["call"] == "submit"

@@ -1,0 +1,73 @@
+"""A venue that refuses our credentials, at every step of an order."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from brokers.contract import CredentialsRefused, OrderType
+from brokers.paper.venue import PaperVenue
+from execution_site.events import Event
+from orders import monitoring, replacement_sending, replacing, submission
+from orders.emergency import request_cancel
+from orders.market_loop import MarketLoop
+from orders.models import Order, Replacement
+from orders.replacing import Changes
+
+
+def now():
+    return datetime.now(UTC)
+
+
+def transmit(order_id):
+    submission.transmit(order_id, now=now())
+
+
+def modify(order_id):
+    replacing.request_replace(order_id, Changes(quantity=Decimal(5)), actor="t", now=now())
+    replacement_sending.transmit(order_id, now=now())
+
+
+def cancel(order_id):
+    request_cancel(order_id, actor="t", now=now())
+    monitoring.cancel(order_id, now=now())
+
+
+def look_up(order_id):
+    Order.objects.update(poll_due_at=now())
+    monitoring.look_up(order_id, now=now())
+
+
+def follow(_):
+    MarketLoop(None, holder="test").step(now=now())
+
+
+@pytest.mark.parametrize(
+    ("call", "step", "left"),
+    [
+        ("submit", transmit, ("FAILED", "NONE", "credentials_refused")),
+        ("replace", modify, ("ACCEPTED", "NONE", "modify failed: credentials refused: withdrawn")),
+        ("cancel", cancel, ("ACCEPTED", "CANCEL", "")),
+        ("find_order", look_up, ("ACCEPTED", "NONE", "")),
+        ("reports_since", follow, ("ACCEPTED", "NONE", "")),
+    ],
+)
+def test_every_step_switches_the_connection_off(send, account, monkeypatch, call, step, left):
+    order_id = send(
+        order_type=OrderType.LIMIT, limit_price=Decimal(95), transmit=call != "submit"
+    ).order_id
+
+    def refuse(*_):
+        raise CredentialsRefused("withdrawn")
+
+    monkeypatch.setattr(PaperVenue, call, refuse)
+    step(order_id)
+
+    account.refresh_from_db()
+    assert not account.is_enabled
+    actions = [event.data["action"] for event in Event.objects.filter(type="audit")]
+    assert actions.count("connection_disabled") == 1
+    assert Event.objects.filter(type="connection").count() == 1
+    order = Order.objects.get(pk=order_id)
+    assert (order.status, order.pending_action, order.status_reason) == left
+    assert not Replacement.objects.filter(status__in=["WAITING", "SENT"]).exists()
