@@ -3,11 +3,14 @@
 A group goes in by stages, each leg's order released when the stage before it is filled. Once a leg
 has ended unfilled, or its time is over, whatever still works is cancelled, and when all has ended
 the policy decides: KEEP what is filled, or UNWIND it. An unwinding closes short legs before the
-long ones that protect them.
+long ones that protect them, and does not end while something is held: a leg whose closing orders
+close nothing is left alone for 1, 2, 4, ... at most 60 seconds between two of them, and people are
+alerted at each step of `ESCALATES_AFTER`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -15,6 +18,10 @@ from brokers.contract import Side
 from orders.lifecycle import TERMINAL, OrderStatus
 
 ZERO = Decimal(0)
+LONGEST_PAUSE = timedelta(seconds=60)
+#: When people are alerted that an unwinding goes on; then every hour.
+ESCALATES_AFTER = (timedelta(seconds=30), timedelta(minutes=5), timedelta(minutes=30))
+ESCALATES_EVERY = timedelta(hours=1)
 
 
 class GroupStatus(StrEnum):
@@ -27,12 +34,9 @@ class GroupStatus(StrEnum):
     CLOSED = "CLOSED"
     CANCELLED = "CANCELLED"
     REJECTED = "REJECTED"
-    FAILED = "FAILED"
 
 
-FINAL = frozenset(
-    {GroupStatus.CLOSED, GroupStatus.CANCELLED, GroupStatus.REJECTED, GroupStatus.FAILED}
-)
+FINAL = frozenset({GroupStatus.CLOSED, GroupStatus.CANCELLED, GroupStatus.REJECTED})
 
 
 class OnLegFailure(StrEnum):
@@ -46,7 +50,9 @@ class OnLegFailure(StrEnum):
 class LegState:
     """One leg as it stands. `held` is what it has opened and not closed again, positive.
 
-    `closing`: an order to close it works. `waits`: its order is not released yet.
+    `closing`: an order to close it works. `waits`: its order is not released yet. `turned_away` is
+    how many orders to close it have ended in a row and closed nothing, the last of them at
+    `turned_away_at`.
     """
 
     number: int
@@ -57,6 +63,14 @@ class LegState:
     filled: Decimal
     held: Decimal
     closing: bool
+    turned_away: int = 0
+    turned_away_at: datetime | None = None
+
+    def rests(self, *, now: datetime) -> bool:
+        """Tell whether it is left alone for a while, since what would close it closed nothing."""
+        return self.turned_away_at is not None and now < self.turned_away_at + pause(
+            self.turned_away
+        )
 
     @property
     def ended(self) -> bool:
@@ -67,6 +81,20 @@ class LegState:
     def fell_short(self) -> bool:
         """Tell whether its entry ended without being filled."""
         return self.ended and self.status is not OrderStatus.FILLED
+
+
+def pause(turned_away: int) -> timedelta:
+    """Return how long a leg is left alone after so many closing orders that closed nothing."""
+    if not turned_away:
+        return timedelta(0)
+    doublings = min(turned_away - 1, 6)
+    return min(timedelta(seconds=2**doublings), LONGEST_PAUSE)
+
+
+def escalations(elapsed: timedelta) -> int:
+    """Return how many times people are to have been alerted of an unwinding by now."""
+    steps = sum(elapsed >= step for step in ESCALATES_AFTER)
+    return steps + max((elapsed - ESCALATES_AFTER[-1]) // ESCALATES_EVERY, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ def group_json(
         "failure": group.failure or None,
         "exit_reason": group.exit_reason or None,
         "detail": group.detail or None,
+        "alert": group.alert or None,
         "policy": {
             "on_leg_failure": str(group.on_leg_failure),
             "leg_timeout_seconds": group.leg_timeout_seconds,

@@ -23,7 +23,9 @@ class OrderGroup(models.Model):
     `failure` says why it gives up, `exit_reason` why somebody wants it closed; both are empty while
     all is well. `deadline_at` is when the legs that are out must be filled. `due_at` is when it is
     looked at again: never once it is settled. `expected` is what its legs were to cost, lose and
-    make at most when it was admitted. `closed_elsewhere` numbers legs of which the strategy holds
+    make at most when it was admitted. `unwinding_at` is when its unwinding began, or was last
+    asked for; `escalations` is how many times people have been alerted since that it goes on,
+    `alert` what they were told last. `closed_elsewhere` numbers legs of which the strategy holds
     nothing any more, though not this group has closed them.
     """
 
@@ -39,6 +41,9 @@ class OrderGroup(models.Model):
     detail = models.CharField(max_length=200, blank=True)
     expected = models.JSONField(null=True)
     closed_elsewhere = models.JSONField(default=list)
+    unwinding_at = models.DateTimeField(null=True)
+    escalations = models.PositiveIntegerField(default=0)
+    alert = models.CharField(max_length=200, blank=True)
     deadline_at = models.DateTimeField()
     due_at = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True)

@@ -77,7 +77,7 @@ def _row(held: "_Held") -> dict[str, Any]:
             f"{decimal_text(leg.held.quantity)} {leg.instrument.symbol}" for leg in held.legs
         ),
         "status": str(group.status),
-        "said": group.failure or group.exit_reason or group.detail,
+        "alert": group.alert,
         "net_debit": extremes.get("net_debit"),
         "max_loss": extremes.get("max_loss"),
         "total_pnl": held.pnl()["total_pnl"],

@@ -2,16 +2,19 @@
 
 A group is looked at when a leg of it changes, and every few seconds until it is settled. What it
 does next is decided in orders/group_course.py; here it is done, under the group's lock. Closing
-orders go through the gate like any other; what the gate refuses (a kill, a quote that is missing)
-is tried again, what the venue refuses only so many times.
+orders go through the gate like any other. What the gate refuses (a kill, a quote that is missing)
+is tried again every other second, what the venue refuses ever more slowly, and both without an end:
+whatever holds something is closed in time, and people are alerted that it takes long.
 """
 
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from itertools import takewhile
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
@@ -26,6 +29,7 @@ from orders.group_course import (
     LegState,
     OnLegFailure,
     Step,
+    escalations,
     next_step,
 )
 from orders.group_payloads import group_json
@@ -40,7 +44,6 @@ LOOK_AGAIN = timedelta(seconds=1)  # while it unwinds
 LOOK_SOMETIMES = timedelta(seconds=5)  # while its legs work: each change of one is told of
 TRY_AGAIN = timedelta(seconds=2)  # what the gate refused to close
 LOOKED_BACK = timedelta(hours=1)  # how long a settled group is watched for late fills
-CLOSE_ATTEMPTS = 10  # of orders to close that the venue did not fill
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +65,6 @@ def advance(group_id: int, *, now: datetime) -> None:
     """Do the next step of a group. Safe to call twice, and at any time."""
     with transaction.atomic(durable=True):
         group = _locked(group_id)
-        if group.status == GroupStatus.FAILED:
-            return
         legs = _legs(group)
         step = _next(group, legs, now=now)
         if step.cancel:
@@ -71,24 +72,30 @@ def advance(group_id: int, *, now: datetime) -> None:
         for number in step.release:
             _release(group, number, now=now)
         _settle(group, step, now=now)
+    resting = {leg.number for leg in legs if leg.rests(now=now)}
     for number in step.close:
-        _close(group_id, number, now=now)
+        if number not in resting:
+            _close(group_id, number, now=now)
 
 
 def request_exit(group_id: int, *, reason: str, now: datetime) -> None:
-    """Close the whole of a group: what works is cancelled, what is filled is closed.
+    """Close the whole of a group: what works is cancelled, what is filled is closed, now.
 
-    :raises NotExitable: it has been closed, or nothing of it was ever filled
+    Whatever its status, what holds something can be asked to close; asked again, it is tried again
+    at once.
+
+    :raises NotExitable: it has ended, and nothing of it is held or works
     """
     with transaction.atomic(durable=True):
         group = _locked(group_id)
-        if group.status in FINAL:
+        alive = any(leg.held or leg.closing or not leg.ended for leg in _legs(group))
+        if group.status in FINAL and not alive:
             raise NotExitable(f"the group is {group.status}")
-        if not group.exit_reason:
-            group.exit_reason = reason[:200] or "asked for"
-            group.status = GroupStatus.UNWINDING.value
-            group.due_at, group.settled_at = now, None
-            _save(group, now=now)
+        group.exit_reason = group.exit_reason or reason[:200] or "asked for"
+        group.status = GroupStatus.UNWINDING.value
+        group.due_at, group.settled_at = now, None
+        _begin_unwinding(group, now=now)
+        _save(group, now=now)
         transaction.on_commit(lambda: hints.advance_group(group_id), robust=True)
 
 
@@ -100,34 +107,49 @@ def _locked(group_id: int) -> OrderGroup:
 def _legs(group: OrderGroup) -> list[LegState]:
     """Return the legs as their orders are now."""
     opened: dict[int, Order] = {}
-    closed: defaultdict[int, Decimal] = defaultdict(Decimal)
-    closing = set()
+    closings: defaultdict[int, list[Order]] = defaultdict(list)
     for order in group.orders.order_by("pk"):
         number = order.leg if order.leg is not None else -1
         if order.origin == Origin.SIGNAL:
             opened[number] = order
-            continue
-        closed[number] += order.filled_quantity
-        if order.status in OPEN:
-            closing.add(number)
+        else:
+            closings[number].append(order)
     elsewhere = set(group.closed_elsewhere)
     in_order = sorted(opened.items())
     stage_of = stages([Side(order.side) for _, order in in_order])
-    return [
-        LegState(
-            number=number,
-            side=Side(order.side),
-            stage=stage,
-            status=OrderStatus(order.status),
-            waits=order.status == OrderStatus.PENDING and order.due_at is None,
-            filled=order.filled_quantity,
-            held=Decimal(0)
-            if number in elsewhere
-            else max(order.filled_quantity - closed[number], Decimal(0)),
-            closing=number in closing,
+    legs = []
+    for (number, order), stage in zip(in_order, stage_of, strict=True):
+        own = closings[number]
+        closed = sum((one.filled_quantity for one in own), Decimal(0))
+        in_vain = _in_vain(own, since=group.unwinding_at)
+        legs.append(
+            LegState(
+                number=number,
+                side=Side(order.side),
+                stage=stage,
+                status=OrderStatus(order.status),
+                waits=order.status == OrderStatus.PENDING and order.due_at is None,
+                filled=order.filled_quantity,
+                held=Decimal(0)
+                if number in elsewhere
+                else max(order.filled_quantity - closed, Decimal(0)),
+                closing=any(one.status in OPEN for one in own),
+                turned_away=len(in_vain),
+                turned_away_at=in_vain[0].updated_at if in_vain else None,
+            )
         )
-        for (number, order), stage in zip(in_order, stage_of, strict=True)
-    ]
+    return legs
+
+
+def _in_vain(closings: Sequence[Order], *, since: datetime | None) -> list[Order]:
+    """Return the last closing orders in a row that have ended and closed nothing, newest first."""
+    ended = [order for order in reversed(closings) if order.status in TERMINAL]
+    return list(
+        takewhile(
+            lambda one: not one.filled_quantity and (since is None or one.created_at >= since),
+            ended,
+        )
+    )
 
 
 def _next(group: OrderGroup, legs: list[LegState], *, now: datetime) -> Step:
@@ -174,13 +196,33 @@ def _release(group: OrderGroup, number: int, *, now: datetime) -> None:
 
 def _settle(group: OrderGroup, step: Step, *, now: datetime) -> None:
     """Write where the group stands, with its event where that has changed."""
-    was = OrderGroup.objects.values_list("status", "failure").get(pk=group.pk)
+    was = OrderGroup.objects.values_list("status", "failure", "alert").get(pk=group.pk)
     group.status = step.status.value
     group.due_at = None if step.settled else _look_next(group, now=now)
     group.settled_at = now if step.settled else None
     if step.settled:
-        group.detail = ""
-    _save(group, now=now, tell=was != (group.status, group.failure))
+        group.detail = group.alert = ""
+        group.unwinding_at, group.escalations = None, 0
+    elif step.status is GroupStatus.UNWINDING:
+        if group.unwinding_at is None:
+            _begin_unwinding(group, now=now)
+        _escalate(group, now=now)
+    _save(group, now=now, tell=was != (group.status, group.failure, group.alert))
+
+
+def _begin_unwinding(group: OrderGroup, *, now: datetime) -> None:
+    group.unwinding_at, group.escalations, group.alert = now, 0, ""
+
+
+def _escalate(group: OrderGroup, *, now: datetime) -> None:
+    """Alert people that the unwinding goes on, once for each time that it is due."""
+    elapsed = now - (group.unwinding_at or now)
+    if (due := escalations(elapsed)) <= group.escalations:
+        return
+    group.escalations = due
+    said = f": {group.detail}" if group.detail else ""
+    group.alert = f"not closed after {int(elapsed.total_seconds())} s{said}"[:200]
+    logger.error("group %s: %s", group.pk, group.alert)
 
 
 def _look_next(group: OrderGroup, *, now: datetime) -> datetime:
@@ -208,6 +250,7 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
         group_id=group_id, leg=number, origin=Origin.SIGNAL
     )
     account, symbol = opened.connection.name, opened.instrument.symbol
+    key = f"group/{group_id}/{number}"
     asked = Asked(
         account=account,
         strategy=opened.strategy,
@@ -216,7 +259,7 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
         quantity=None,
         reduce_only=True,
         origin=Origin.UNWIND.value,
-        key=f"group/{group_id}/{number}",
+        key=key,
     )
     known = facts.references(account, symbol, now=now)
     day = opened.connection.trading_date(known.clock or now)
@@ -224,7 +267,7 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
         shared = facts.lock(known, asked, now=now)
         group = _locked(group_id)
         leg = next(leg for leg in _legs(group) if leg.number == number)
-        if not leg.held or leg.closing:
+        if not leg.held or leg.closing or leg.rests(now=now):
             return
         locks.rows(_position_of(opened))
         earlier = group.orders.filter(leg=number, origin=Origin.UNWIND).count()
@@ -238,16 +281,13 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
         if not can_close:  # what they do not close is closed here
             _wait(group, f"leg {number} is being closed by other orders", now=now)
             return
-        if _turned_away(group) >= CLOSE_ATTEMPTS:
-            _fail(group, number, now=now)
-            return
         asked = replace(asked, quantity=min(leg.held, can_close))
         ticket = Ticket(
             account=account,
             strategy=opened.strategy,
             client="engine",
-            key=f"group/{group_id}",
-            leg=number * 1_000 + earlier,
+            key=key,
+            leg=earlier,
             closes_leg=number,
             origin=Origin.UNWIND,
         )
@@ -269,22 +309,7 @@ def _position_of(order: Order) -> QuerySet[Position]:
     )
 
 
-def _turned_away(group: OrderGroup) -> int:
-    """Return how many of its closing orders have ended without being filled."""
-    ended = group.orders.filter(origin=Origin.UNWIND, status__in=TERMINAL)
-    return ended.exclude(status=OrderStatus.FILLED).count()
-
-
 def _wait(group: OrderGroup, why: str, *, now: datetime) -> None:
     was, group.detail = group.detail, why[:200]
     group.due_at = now + TRY_AGAIN
     _save(group, now=now, tell=was != group.detail)
-
-
-def _fail(group: OrderGroup, number: int, *, now: datetime) -> None:
-    """Give up: a person has to look. What is held stays as it is."""
-    logger.error("group %s could not be unwound", group.pk)
-    group.status = GroupStatus.FAILED.value
-    group.detail = f"leg {number} could not be closed in {CLOSE_ATTEMPTS} orders"
-    group.due_at, group.settled_at = None, now
-    _save(group, now=now)

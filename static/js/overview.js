@@ -56,6 +56,7 @@ let quotedAt = Date.now();
 let totalsDue = true;
 let unspoken = [];
 const changedAt = new Map(); // position id -> when its event came
+const alertOf = new Map(); // group id -> what was alerted last
 
 function showSystem(system) {
   fill(byId("shell"), system);
@@ -106,6 +107,12 @@ function showOrder(data) {
   if (asked && status(asked) === "APPROVED") fill(asked, { status: "EXECUTED" });
 }
 
+function showGroup({ id, status, alert, updated_at }) {
+  if (alert && alert !== alertOf.get(id)) say(`Group ${id} ${alert}`, true);
+  alertOf.set(id, alert);
+  if (groups.get(id)) groups.put(id, { status, alert }, { version: updated_at });
+}
+
 const SHOW = {
   order: showOrder,
   fill: showFill,
@@ -114,7 +121,7 @@ const SHOW = {
   system: showSystem,
   mark: showMark,
   quote: showQuote,
-  group: ({ id, status, updated_at }) => groups.get(id) && groups.put(id, { status }, { version: updated_at }),
+  group: showGroup,
   group_mark: (data) => groups.put(data.id, data, { version: data.updated_at }),
   greeks: (data) => (data.held ? greeks.put(data.id, data, { atEnd: true }) : greeks.remove(data.id)),
   process: (data) => lights.put(data),

@@ -1,11 +1,19 @@
 """What a group does next, from where its legs stand."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from brokers.contract import Side
-from orders.group_course import GroupStatus, LegState, OnLegFailure, next_step
+from orders.group_course import (
+    GroupStatus,
+    LegState,
+    OnLegFailure,
+    escalations,
+    next_step,
+    pause,
+)
 from orders.lifecycle import OrderStatus
 
 S = OrderStatus
@@ -122,3 +130,33 @@ def test_next_step(_case, legs, given, expected):
     assert step.settled == (
         step.status not in {"CREATED", "UNWINDING"} and not step.release and not step.cancel
     )
+
+
+@pytest.mark.parametrize(
+    ("turned_away", "seconds"),
+    [(0, 0), (1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (8, 60), (100_000, 60)],
+)
+def test_a_leg_that_nobody_closes_is_left_alone_longer_each_time_up_to_a_bound(
+    turned_away, seconds
+):
+    assert pause(turned_away) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "times"),
+    [
+        (0, 0),
+        (29.9, 0),
+        (30, 1),
+        (299.9, 1),
+        (300, 2),
+        (1_799.9, 2),
+        (1_800, 3),
+        (5_399.9, 3),
+        (5_400, 4),
+        (9_000, 5),
+        (86_400, 26),
+    ],
+)
+def test_an_unwinding_that_goes_on_is_escalated_then_every_hour(seconds, times):
+    assert escalations(timedelta(seconds=seconds)) == times
