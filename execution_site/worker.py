@@ -36,7 +36,7 @@ def heartbeat() -> None:
 def run() -> int:
     """Run the worker until it is told to stop; return its exit code."""
     app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize  # else each task pays for a new connection
-    queues = ["monitor", *_account_queues()]
+    queues = [*hints.COMMON_QUEUES, *_account_queues()]
     worker = app.Worker(
         pool="threads",
         concurrency=settings.WORKER_THREADS,
@@ -55,7 +55,7 @@ def run() -> int:
 
 def _account_queues() -> list[str]:
     accounts = BrokerConnection.objects.values_list("name", flat=True)
-    return [queue for a in accounts for queue in (hints.submit_queue(a), hints.cancel_queue(a))]
+    return [queue for account in accounts for queue in hints.queues_of(account)]
 
 
 def _fresh_connections(**_: Any) -> None:

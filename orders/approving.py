@@ -66,7 +66,7 @@ def approve(
             )
         _settle(approval, signal, order, outcome, status, actor=actor, reason="approved", now=now)
     if order is not None:
-        hints.transmit(order.pk, account)
+        hints.transmit(account)
     return signal, verdict, order
 
 

@@ -5,10 +5,14 @@ so a kill that has drained knows of every attempt granted under an older epoch.
 """
 
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
+from typing import Any
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from brokers.contract import Grant, OrderRequest, OrderTerms, OrderType, Side, TimeInForce
@@ -23,75 +27,125 @@ from orders.reading import Switches
 from orders.replacements import Replacement, ReplacementStatus
 from risk import locks, pacing
 from risk.facts import KillLevel, SystemMode
+from risk.pacing import Turn
 
 GRANT_SECONDS = 2.0
 LOST_AFTER = timedelta(seconds=10)  # a sender of new terms that has not answered by then
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Something that was due; leave to send it, or None where it ended here or waits its turn."""
+
+    order_id: int
+    grant: Grant | None
+
+
 def claim_and_grant(order_id: int, *, now: datetime) -> Grant | None:
     """Claim a due order and return leave to send it once.
 
-    None means another worker has it, it is not due, or a switch refused it.
+    None means another worker has it, it is not due, its turn has not come, or a switch refused it.
     """
+    claimed = _claim_first(_THIS, {"id": order_id}, now=now)
+    return None if claimed is None else claimed.grant
+
+
+def claim_oldest(account: str, *, now: datetime) -> Claimed | None:
+    """Claim the oldest due order of an account that no other worker is claiming.
+
+    None means that nothing is due, or that the account's next turn has not come.
+    """
+    return _claim_first(_OLDEST, {"account": account}, now=now)
+
+
+def _claim_first(due: str, which: dict[str, Any], *, now: datetime) -> Claimed | None:
     with transaction.atomic(durable=True):
         locks.senders_shared()
-        order, switches = reading.with_switches(order_id)
-        if order.status != OrderStatus.PENDING or order.due_at is None or order.due_at > now:
+        if (row := statements.first(due, {**which, "now": now})) is None:
             return None
+        order, switches = reading.with_switches(row[0])
         if refusal := _refusal(order, switches, now=now):
             _refuse(order, refusal, now=now)
-            return None
-        granted_at = None
-        if switches.paced:
-            pacing.lock(order.connection_id)
-            if not Order.objects.due(now=now).filter(pk=order.pk).exists():
-                return None  # another worker has just been told its turn
-            turn = pacing.take(order.connection_id)
-            if not turn.granted:
-                _postpone(order, turn.at)
-                return None
-            granted_at = turn.at
-        started = time.monotonic()
-        return _claim(order, switches, started=started, now=now, granted_at=granted_at)
+            return Claimed(order.pk, None)
+        turn = _turn(order) if switches.paced else None
+        if turn is not None and not turn.granted:
+            return Claimed(order.pk, None)
+        grant = _claim(
+            order,
+            switches,
+            started=time.monotonic(),
+            now=now,
+            granted_at=None if turn is None else turn.at,
+        )
+        return Claimed(order.pk, grant)
 
 
 def grant_replacement(order_id: int, *, now: datetime) -> Grant | None:
     """Return leave to send an order's new terms once.
 
-    None means that none are due, that the order has ended or is being cancelled, or that a switch
-    refused terms that widen it.
+    None means that none are due, that their turn has not come, that the order has ended or is being
+    cancelled, or that a switch refused terms that widen it.
     """
+    claimed = _grant_first(_to_replace(now).filter(pk=order_id), now=now)
+    return None if claimed is None else claimed.grant
+
+
+def grant_oldest_replacement(account: str, *, now: datetime) -> Claimed | None:
+    """Return leave to send the new terms that have waited longest in an account.
+
+    None means that nothing is due, or that the account's next turn has not come.
+    """
+    if pacing.waits(account):
+        return None
+    return _grant_first(_to_replace(now).filter(connection__name=account), now=now)
+
+
+def _to_replace(now: datetime) -> QuerySet[Order]:
+    """Return the orders whose new terms are due, those first that have waited longest."""
+    due = Q(replacements__status=ReplacementStatus.WAITING, replacements__due_at__lte=now)
+    return Order.objects.filter(due).order_by("replacements__due_at", "pk")
+
+
+def _grant_first(orders: QuerySet[Order], *, now: datetime) -> Claimed | None:
     with transaction.atomic(durable=True):
         locks.senders_shared()
-        locks.rows(Order.objects.filter(pk=order_id))
-        order, switches = reading.with_switches(order_id)
-        due = Replacement.objects.filter(
-            order=order, status=ReplacementStatus.WAITING, due_at__lte=now
-        )
-        if (row := due.first()) is None:
+        if (order_id := locks.first_free(orders)) is None:
             return None
-        started = time.monotonic()
-        if order.status not in AT_VENUE or order.pending_action != PendingAction.REPLACE:
+        order, switches = reading.with_switches(order_id)
+        due = order.replacements.filter(status=ReplacementStatus.WAITING, due_at__lte=now)
+        grant = None
+        if (row := due.first()) is None:
+            pass  # another worker has just sent them
+        elif order.status not in AT_VENUE or order.pending_action != PendingAction.REPLACE:
             _end_replacement(row, order, ReplacementStatus.OVERTAKEN, "", now=now)
         elif row.widens and (refusal := _refusal_to_widen(order, row, switches)):
             _end_replacement(row, order, ReplacementStatus.REFUSED, refusal, now=now)
-        elif switches.paced and not (turn := pacing.take(order.connection_id)).granted:
-            row.due_at = turn.at
-            row.save(update_fields=["due_at"])
         else:
-            return _grant_replacement(row, order, switches, started=started, now=now)
-    return None
+            turn = _turn(order) if switches.paced else None
+            if turn is None or turn.granted:
+                grant = _grant_replacement(row, order, switches, turn, now=now)
+        return Claimed(order_id, grant)
+
+
+def _turn(order: Order) -> Turn:
+    """Take the account's turn to send; where it has not come, have the account looked at then."""
+    turn = pacing.take(order.connection_id)
+    if not turn.granted:
+        hint = partial(hints.transmit, order.connection.name, at=turn.at)
+        transaction.on_commit(hint, robust=True)
+    return turn
 
 
 def _grant_replacement(
-    row: Replacement, order: Order, switches: Switches, *, started: float, now: datetime
+    row: Replacement, order: Order, switches: Switches, turn: Turn | None, *, now: datetime
 ) -> Grant:
     """Write the attempt; should its answer be lost, the order is asked about when it is over."""
+    started = time.monotonic()
     attempt = SubmissionAttempt.objects.create(
         order=order,
         number=order.attempts.count() + 1,
         epoch=switches.epoch,
-        granted_at=timezone.now(),
+        granted_at=timezone.now() if turn is None else turn.at,
     )
     row.status, row.due_at, row.sent_at = ReplacementStatus.SENT, None, now
     row.attempts += 1
@@ -182,13 +236,6 @@ def _refuse(order: Order, reason: str, *, now: datetime) -> None:
     entries.save(order, now=now)
 
 
-def _postpone(order: Order, until: datetime) -> None:
-    """Let an order wait for its turn; it may expire meanwhile."""
-    Order.objects.filter(pk=order.pk, status=OrderStatus.PENDING).update(due_at=until)
-    account, order_id = order.connection.name, order.pk
-    transaction.on_commit(lambda: hints.transmit(order_id, account, at=until), robust=True)
-
-
 def _claim(
     order: Order,
     switches: Switches,
@@ -266,3 +313,13 @@ attempt AS (
 event AS ({events.INSERT_EVENTS} CROSS JOIN claimed RETURNING id)
 SELECT id FROM attempt
 """  # noqa: S608 our own constant
+_DUE = """
+SELECT o.id FROM orders_order o
+WHERE {of} AND o.status = 'PENDING' AND o.due_at <= %(now)s
+ORDER BY o.due_at, o.id LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+_THIS = _DUE.format(of="o.id = %(id)s")
+_OLDEST = _DUE.format(
+    of=f"""o.connection_id = (SELECT id FROM brokers_brokerconnection WHERE name = %(account)s)
+  AND NOT {pacing.WAITS}"""  # noqa: S608 our own constant
+)

@@ -107,8 +107,7 @@ def _move(row: Breaker, reading: Reading, *, now: datetime) -> None:
             data = breaker_json(row)
             record_event(EventType.BREAKER, data, account=data["account"] or "", at=now)
         if trips and row.action != BreakerAction.BLOCK:
-            breaker_id = row.pk
-            transaction.on_commit(lambda: hints.act_on_breaker(breaker_id), robust=True)
+            transaction.on_commit(hints.act_on_breakers, robust=True)
 
 
 def _watched(row: Breaker, prefix: str = "") -> Q:

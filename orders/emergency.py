@@ -211,7 +211,7 @@ def _close(position: Position, *, run: str, actor: str) -> Result:
         decided = decide(known, seen, asked, ticket, now=now, day=day)
     if (order := decided.order) is None:
         return result | {"order": None, "result": f"refused: {decided.refusal}"}
-    hints.transmit(order.pk, account)
+    hints.transmit(account)
     left = abs(seen.strategy.net) - order.quantity
     said = "closing"
     if left:

@@ -36,7 +36,7 @@ def cancel_locked(order: Order, *, reason: str, now: datetime) -> None:
     else:
         order.pending_action = PendingAction.CANCEL.value
         order.cancel_due_at = now
-        transaction.on_commit(partial(hints.cancel, order.pk, account), robust=True)
+        transaction.on_commit(partial(hints.cancel, account), robust=True)
     save(order, now=now)
 
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -134,8 +135,7 @@ def _apply(order: Order, position: Position, news: News, *, now: datetime) -> No
     for amendment in amendments:
         _report_problem(order, f"{amendment.kind.lower()} {amendment.venue_trade_id}", now=now)
     if order.pending_action == PendingAction.CANCEL and is_open(order.status):
-        account, order_id = order.connection.name, order.pk
-        transaction.on_commit(lambda: hints.cancel(order_id, account), robust=True)
+        transaction.on_commit(partial(hints.cancel, order.connection.name), robust=True)
 
 
 def _state(order: Order) -> tuple[Any, ...]:

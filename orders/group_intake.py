@@ -64,14 +64,11 @@ def submit_group(request: GroupRequest, *, client: ApiClient, now: datetime) -> 
         shared = facts.lock_all([leg.known for leg in legs], [leg.asked for leg in legs], now=now)
         text = canonical(json.loads(json.dumps(request.body, default=str)))
         body_hash = hashlib.sha256(text.encode()).hexdigest()
-        due: list[int] = []
         outcome = _stored(request, client, body_hash)
         if outcome is None:
-            outcome, due = _record(
-                request, client, legs, shared, expected, body_hash, now=now, day=day
-            )
-    for order_id in due:
-        hints.transmit(order_id, request.account)
+            outcome = _record(request, client, legs, shared, expected, body_hash, now=now, day=day)
+    if outcome.group_id is not None and not outcome.replayed:
+        hints.transmit(request.account)
     return outcome
 
 
@@ -85,11 +82,8 @@ def _record(  # noqa: PLR0917 all it takes
     *,
     now: datetime,
     day: date,
-) -> tuple[Outcome, list[int]]:
-    """Judge every leg and write the group with its orders, or its refusal.
-
-    :returns: the answer, and the orders that are due at once
-    """
+) -> Outcome:
+    """Judge every leg and write the group with its orders, or its refusal."""
     signal = _signal(request, client, legs[0].known, body_hash=body_hash, now=now)
     wanted = _group(request, signal, expected, now=now)
     group: OrderGroup | None = wanted
@@ -119,8 +113,7 @@ def _record(  # noqa: PLR0917 all it takes
         shown = group_json(group, account=request.account, legs=())
         record_event(EventType.GROUP, shown, account=request.account, at=now)
     group_id = None if group is None else group.pk
-    outcome = Outcome(status, body, replayed=False, order_id=None, group_id=group_id)
-    return outcome, [order.pk for order in orders if order.due_at is not None]
+    return Outcome(status, body, replayed=False, order_id=None, group_id=group_id)
 
 
 def _judge(leg: AskedLeg, shared: list[tuple[str, bool]], *, now: datetime, day: date) -> _Judged:

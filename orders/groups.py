@@ -190,7 +190,7 @@ def _release(group: OrderGroup, number: int, *, now: datetime) -> None:
     )
     for order_id in locks.rows(waiting):
         if waiting.filter(pk=order_id).update(due_at=now, send_before=group.deadline_at):
-            hint = partial(hints.transmit, order_id, group.connection.name)
+            hint = partial(hints.transmit, group.connection.name)
             transaction.on_commit(hint, robust=True)
 
 
@@ -300,7 +300,7 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
             group.detail = ""
             _save(group, now=now)
     if decided.order is not None:
-        hints.transmit(decided.order.pk, account)
+        hints.transmit(account)
 
 
 def _position_of(order: Order) -> QuerySet[Position]:

@@ -69,7 +69,7 @@ def submit_signal(request: SignalRequest, *, client: ApiClient, now: datetime) -
                 request, client, known, seen, judged, body_hash=body_hash, now=now, day=day
             )
     if outcome.order_id is not None and not outcome.replayed:
-        hints.transmit(outcome.order_id, request.account)
+        hints.transmit(request.account)
     return outcome
 
 

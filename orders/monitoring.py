@@ -4,6 +4,7 @@ import logging
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from brokers import registry
@@ -21,23 +22,43 @@ CANCEL_PAUSE = timedelta(seconds=2)
 logger = logging.getLogger(__name__)
 
 
-def look_up(order_id: int, *, now: datetime) -> None:
-    """Ask the venue about one order that is due to be asked about, and book what it says."""
-    due = Order.objects.filter(pk=order_id, poll_due_at__lte=now)
-    if not due.update(poll_due_at=now + LOOK_UP_PAUSE):
-        return  # not due, or another worker is asking
+def look_up(order_id: int, *, now: datetime) -> bool:
+    """Ask the venue about an order where that is due; tell whether it was."""
+    return _look_up_first(Order.objects.filter(pk=order_id), now=now)
+
+
+def look_up_oldest(account: str, *, now: datetime) -> bool:
+    """Ask an account's venue about the order that is due for longest; tell whether any was."""
+    return _look_up_first(Order.objects.filter(connection__name=account), now=now)
+
+
+def _look_up_first(orders: QuerySet[Order], *, now: datetime) -> bool:
+    """Ask about the first of these orders that is due, and book what the venue says."""
+    due = orders.filter(poll_due_at__lte=now).order_by("poll_due_at", "pk")
+    if (order_id := _take_first(due, poll_due_at=now + LOOK_UP_PAUSE)) is None:
+        return False
     order = Order.objects.select_related("connection").get(pk=order_id)
     account = order.connection.name
     try:
         report = registry.adapter_for(account).find_order(order.client_order_id)
     except BrokerError as e:  # no answer is no evidence
         logger.warning("order %s could not be looked up: %s", order_id, e)
-        return
+        return True
     if report is not None:
         fills.book(account, [report], now=timezone.now())
         replacement_sending.give_up(order_id, asked_at=now)
     else:
         _count_not_found(order_id, now=timezone.now())
+    return True
+
+
+def _take_first(due: QuerySet[Order], **again: datetime) -> int | None:
+    """Return the first due order that no other worker is taking, and when it is due again."""
+    with transaction.atomic(durable=True):
+        order_id = locks.first_free(due)
+        if order_id is not None:
+            Order.objects.filter(pk=order_id).update(**again)
+    return order_id
 
 
 def _count_not_found(order_id: int, *, now: datetime) -> None:
@@ -66,14 +87,28 @@ def counts_from(order: Order) -> datetime:
     return order.claimed_at + timedelta(seconds=authority.GRANT_SECONDS + adapter.timeout_seconds)
 
 
-def cancel(order_id: int, *, now: datetime) -> None:
-    """Ask the venue to cancel an order whose cancel is due. Asking twice is harmless."""
-    due = Order.objects.filter(
-        pk=order_id, cancel_due_at__lte=now, pending_action=PendingAction.CANCEL
-    )
-    asked = due.filter(status__in=[*AT_VENUE, OrderStatus.IN_DOUBT])
-    if not asked.update(cancel_due_at=now + CANCEL_PAUSE):
-        return  # not due, being asked, or not yet acknowledged: its sender cancels it
+def cancel(order_id: int, *, now: datetime) -> bool:
+    """Ask the venue to cancel an order where that is due; tell whether it was."""
+    return _cancel_first(Order.objects.filter(pk=order_id), now=now)
+
+
+def cancel_oldest(account: str, *, now: datetime) -> bool:
+    """Ask an account's venue for the cancel that is due for longest; tell whether any was."""
+    return _cancel_first(Order.objects.filter(connection__name=account), now=now)
+
+
+def _cancel_first(orders: QuerySet[Order], *, now: datetime) -> bool:
+    """Ask for the first of these cancels that is due. Asking twice is harmless.
+
+    An order that is not acknowledged yet is cancelled by its sender.
+    """
+    asked = orders.filter(
+        cancel_due_at__lte=now,
+        pending_action=PendingAction.CANCEL,
+        status__in=[*AT_VENUE, OrderStatus.IN_DOUBT],
+    ).order_by("cancel_due_at", "pk")
+    if (order_id := _take_first(asked, cancel_due_at=now + CANCEL_PAUSE)) is None:
+        return False
     order = Order.objects.select_related("connection").get(pk=order_id)
     account = order.connection.name
     pacing.count(order.connection_id)
@@ -81,12 +116,13 @@ def cancel(order_id: int, *, now: datetime) -> None:
         report: OrderReport | None = registry.adapter_for(account).cancel(order.client_order_id)
     except DryRun as e:  # it stays due: it goes out when the account is dry no more
         dry_runs.keep_cancel(order_id, e.request, now=timezone.now())
-        return
+        return True
     except BrokerError as e:  # it stays due
         logger.warning("cancel of order %s not answered: %s", order_id, e)
-        return
+        return True
     if report is not None:
         fills.book(account, [report], now=timezone.now())
+    return True
 
 
 def follow(account: str, connection_id: int, *, now: datetime) -> int:

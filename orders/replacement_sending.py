@@ -30,9 +30,19 @@ Status = ReplacementStatus
 
 def transmit(order_id: int, *, now: datetime) -> None:
     """Send an order's new terms, if any are due, and record what the venue said."""
-    grant = authority.grant_replacement(order_id, now=now)
-    if grant is None:
-        return
+    if grant := authority.grant_replacement(order_id, now=now):
+        _send(grant)
+
+
+def transmit_oldest(account: str, *, now: datetime) -> bool:
+    """Send the new terms that have waited longest in an account; tell whether any were due."""
+    claimed = authority.grant_oldest_replacement(account, now=now)
+    if claimed is not None and claimed.grant is not None:
+        _send(claimed.grant)
+    return claimed is not None
+
+
+def _send(grant: Grant) -> None:
     try:
         report = registry.adapter_for(grant.account).replace(grant)
     except BrokerUnavailable as e:  # nothing left this machine: due again, or FAILED
@@ -40,7 +50,7 @@ def transmit(order_id: int, *, now: datetime) -> None:
         _answered(grant, Outcome.UNSENT, Status.FAILED if last else Status.WAITING, str(e))
     except OutcomeUnknown as e:  # it may be so: the order's own report will say
         _answered(grant, Outcome.UNKNOWN, Status.SENT, str(e))
-        hints.look_up(order_id)
+        hints.look_up(grant.account)
     except OrderRejected as e:  # the venue keeps the order as it was
         _answered(grant, Outcome.REJECTED, Status.REJECTED, str(e))
     except CredentialsRefused as e:  # nobody can trade there until a person acts

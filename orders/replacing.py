@@ -134,8 +134,7 @@ def request_replace(
             order.pending_action = PendingAction.REPLACE.value
             _reserve(order, wanted, judged)
             entries.save(order, now=now, fields=("reserved_price", "reserved_quantity"))
-            account = order.connection.name
-            transaction.on_commit(partial(hints.replace, order.pk, account), robust=True)
+            transaction.on_commit(partial(hints.transmit, order.connection.name), robust=True)
     if refused is not None:
         raise ReplacementRefused(refused)
     return order

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
@@ -30,9 +31,19 @@ logger = logging.getLogger(__name__)
 
 def transmit(order_id: int, *, now: datetime) -> None:
     """Send one due order to its venue and record what the venue said. Safe to call twice."""
-    grant = authority.claim_and_grant(order_id, now=now)
-    if grant is None:
-        return  # another worker has it, it is not due, or a switch refused it
+    if grant := authority.claim_and_grant(order_id, now=now):
+        _send(grant)
+
+
+def transmit_oldest(account: str, *, now: datetime) -> bool:
+    """Send the order that has waited longest in an account; tell whether any was due."""
+    claimed = authority.claim_oldest(account, now=now)
+    if claimed is not None and claimed.grant is not None:
+        _send(claimed.grant)
+    return claimed is not None
+
+
+def _send(grant: Grant) -> None:
     try:
         report = registry.adapter_for(grant.account).submit(grant)
     except BrokerUnavailable as e:  # nothing left this machine: due again later, or FAILED
@@ -82,8 +93,7 @@ def mark_in_doubt(order: Order, reason: str, *, now: datetime) -> None:
     order.status_reason = reason[:200]
     order.poll_due_at = now
     entries.save(order, now=now)
-    order_id = order.pk
-    transaction.on_commit(lambda: hints.look_up(order_id), robust=True)
+    transaction.on_commit(partial(hints.look_up, order.connection.name), robust=True)
 
 
 def _record_rejected(grant: Grant, reason: str, *, now: datetime) -> None:

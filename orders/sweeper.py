@@ -1,14 +1,16 @@
 """The sweeper: all work, derived from rows again. A crash and a normal day are the same path."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from orders import approving, breaker_watch, groups, hints, proposals, submission
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import Order
 from orders.monitoring import counts_from
-from orders.replacements import Replacement, ReplacementStatus
+from orders.replacements import ReplacementStatus
 from risk import locks
 
 OVERDUE = timedelta(seconds=1)
@@ -31,11 +33,15 @@ def sweep(*, now: datetime) -> int:
 
 
 def _unsent(*, now: datetime) -> int:
-    due = Order.objects.due(now=now - OVERDUE).order_by("due_at")[:BATCH]
-    waiting = list(due.values_list("pk", "connection__name"))
-    for order_id, account in waiting:
-        hints.transmit(order_id, account)
-    return len(waiting)
+    return _hint_at(Order.objects.due(now=now - OVERDUE), hints.transmit)
+
+
+def _hint_at(due: QuerySet[Order], hint: Callable[[str], None]) -> int:
+    """Give each account a hint that has orders which are due; return how many accounts."""
+    accounts = list(due.order_by().values_list("connection__name", flat=True).distinct())
+    for account in accounts:
+        hint(account)
+    return len(accounts)
 
 
 def _stuck(*, now: datetime) -> int:
@@ -55,35 +61,24 @@ def _stuck(*, now: datetime) -> int:
 
 
 def _to_ask(*, now: datetime) -> int:
-    due = Order.objects.filter(poll_due_at__lte=now).order_by("poll_due_at")[:BATCH]
-    ids = list(due.values_list("pk", flat=True))
-    for order_id in ids:
-        hints.look_up(order_id)
-    return len(ids)
+    return _hint_at(Order.objects.filter(poll_due_at__lte=now), hints.look_up)
 
 
 def _to_cancel(*, now: datetime) -> int:
     due = Order.objects.filter(cancel_due_at__lte=now, pending_action=PendingAction.CANCEL)
-    waiting = list(due.order_by("cancel_due_at")[:BATCH].values_list("pk", "connection__name"))
-    for order_id, account in waiting:
-        hints.cancel(order_id, account)
-    return len(waiting)
+    return _hint_at(due, hints.cancel)
 
 
 def _to_replace(*, now: datetime) -> int:
-    due = Replacement.objects.filter(
-        status=ReplacementStatus.WAITING, due_at__lte=now - OVERDUE
-    ).order_by("due_at")[:BATCH]
-    waiting = list(due.values_list("order_id", "order__connection__name"))
-    for order_id, account in waiting:
-        hints.replace(order_id, account)
-    return len(waiting)
+    waiting = Q(replacements__status=ReplacementStatus.WAITING)
+    due = waiting & Q(replacements__due_at__lte=now - OVERDUE)
+    return _hint_at(Order.objects.filter(due), hints.transmit)
 
 
 def _to_act() -> int:
     waiting = breaker_watch.waiting_to_act()
-    for breaker_id in waiting:
-        hints.act_on_breaker(breaker_id)
+    if waiting:
+        hints.act_on_breakers()
     return len(waiting)
 
 

@@ -1,39 +1,44 @@
-"""Celery's door to the order path. A task is a hint that a row wants looking at, and an id."""
+"""Celery's door to the order path. A task is a hint that an account, or a row, wants looking at."""
 
 from celery import shared_task
 from django.utils import timezone
 
-from orders import breaker_watch, groups, monitoring, replacement_sending, submission, sweeper
+from orders import (
+    breaker_watch,
+    groups,
+    hints,
+    monitoring,
+    replacement_sending,
+    submission,
+    sweeper,
+)
+from orders.due_work import work_off
 
 
-@shared_task(name="orders.transmit_order")
-def transmit_order(*, order_id: int) -> None:
-    """Look at one order now; the sweeper would find it a second later."""
-    submission.transmit(order_id, now=timezone.now())
+@shared_task(name="orders.transmit_due")
+def transmit_due(*, account: str) -> None:
+    """Send what waits of an account: new terms, which are few, then orders, oldest first."""
+    steps = (replacement_sending.transmit_oldest, submission.transmit_oldest)
+    work_off(account, *steps, again=hints.transmit)
 
 
-@shared_task(name="orders.look_up_order")
-def look_up_order(*, order_id: int) -> None:
-    """Ask the venue about one order."""
-    monitoring.look_up(order_id, now=timezone.now())
+@shared_task(name="orders.look_up_due")
+def look_up_due(*, account: str) -> None:
+    """Ask an account's venue about the orders that are due to be asked about."""
+    work_off(account, monitoring.look_up_oldest, again=hints.look_up)
 
 
-@shared_task(name="orders.cancel_order")
-def cancel_order(*, order_id: int) -> None:
-    """Ask the venue to cancel one order."""
-    monitoring.cancel(order_id, now=timezone.now())
+@shared_task(name="orders.cancel_due")
+def cancel_due(*, account: str) -> None:
+    """Ask an account's venue for the cancels that are due."""
+    work_off(account, monitoring.cancel_oldest, again=hints.cancel)
 
 
-@shared_task(name="orders.replace_order")
-def replace_order(*, order_id: int) -> None:
-    """Ask the venue to give one order new terms."""
-    replacement_sending.transmit(order_id, now=timezone.now())
-
-
-@shared_task(name="orders.act_on_breaker")
-def act_on_breaker(*, breaker_id: int) -> None:
-    """Do what a tripped breaker is to do."""
-    breaker_watch.act(breaker_id, now=timezone.now())
+@shared_task(name="orders.act_on_breakers")
+def act_on_breakers() -> None:
+    """Do what tripped breakers are to do."""
+    for breaker_id in breaker_watch.waiting_to_act():
+        breaker_watch.act(breaker_id, now=timezone.now())
 
 
 @shared_task(name="orders.advance_group")

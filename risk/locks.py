@@ -145,3 +145,12 @@ def rows(queryset: "models.QuerySet[Any]") -> list[int]:
     """Lock rows of one table by id and return their ids."""
     locked = queryset.select_for_update(of=("self",)).order_by("pk")
     return list(locked.values_list("pk", flat=True))
+
+
+def first_free(queryset: "models.QuerySet[Any]") -> int | None:
+    """Lock the first row that nobody else holds and return its id, None where there is none.
+
+    It never waits: of many workers each gets a row of its own.
+    """
+    free = queryset.select_for_update(of=("self",), skip_locked=True)
+    return free.values_list("pk", flat=True).first()

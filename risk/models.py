@@ -212,7 +212,7 @@ class RiskUsage(models.Model):
 class OrderRate(models.Model):
     """When an account's last sends were granted, oldest first; locked by each grant.
 
-    `next_at` is the last turn that was given to a send that waits.
+    Where sends wait, none goes before `next_at`.
     """
 
     connection = models.OneToOneField(BrokerConnection, on_delete=models.CASCADE, primary_key=True)

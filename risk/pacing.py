@@ -1,7 +1,9 @@
 """The order rate: never more grants than the cap in any window of a second or a minute.
 
 Orders and modifies wait for their turn; cancels never wait, but count, so that what waits, waits
-longer. The times are the database's, taken under the lock of the account's row.
+longer. The times are the database's, taken under the lock of the account's row, and are those that
+the attempts carry. It is the account that waits, not one of its orders: whoever has waited longest
+goes first when the turn comes.
 """
 
 from collections.abc import Sequence
@@ -16,37 +18,32 @@ from execution_site import statements
 JITTER = timedelta(milliseconds=50)
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
+LOOK_AGAIN = timedelta(seconds=2)  # a longer wait is looked at again: its cap may be raised
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A send's turn: it may go at `at`, at once where `granted`."""
+    """A send's turn: it may go, or should ask again, at `at`; at once where `granted`."""
 
     granted: bool
     at: datetime
 
 
-def lock(connection_id: int) -> None:
-    """Lock an account's row until the transaction ends."""
-    statements.run(_MAKE, [connection_id])
-    statements.run(_LOCK, [connection_id])
-
-
 def take(connection_id: int) -> Turn:
-    """Take an account's turn to send, or say when to ask again."""
-    sent, next_at = _locked(connection_id)
-    caps = _caps(connection_id)
-    now = _now()
-    free = earliest(sent, caps, now=now)
-    if free <= now:
-        _store(connection_id, [*sent, now], next_at, now=now)
-        return Turn(True, now)
-    # Those who wait come one after the other, not all at once.
-    second = caps[0]
-    apart = (SECOND + JITTER) / second if second else timedelta(0)
-    turn = max(free, next_at + apart) if next_at is not None else free
-    _store(connection_id, sent, turn, now=now)
-    return Turn(False, turn)
+    """Take an account's turn to send, or say when it comes."""
+    sent, now = _locked(connection_id)
+    free = earliest(sent, _caps(connection_id), now=now)
+    if free > now:
+        at = min(free, now + LOOK_AGAIN)
+        _store(connection_id, sent, at, now=now)
+        return Turn(False, at)
+    _store(connection_id, [*sent, now], None, now=now)
+    return Turn(True, now)
+
+
+def waits(account: str) -> bool:
+    """Tell whether an account's next turn has not come."""
+    return bool(statements.one(f"SELECT {WAITS}", {"account": account})[0])
 
 
 def count(connection_id: int) -> None:
@@ -54,9 +51,8 @@ def count(connection_id: int) -> None:
     if _caps(connection_id) == (None, None):
         return
     with transaction.atomic():
-        sent, next_at = _locked(connection_id)
-        now = _now()
-        _store(connection_id, [*sent, now], next_at, now=now)
+        sent, now = _locked(connection_id)
+        _store(connection_id, [*sent, now], None, now=now)
 
 
 def earliest(
@@ -76,16 +72,15 @@ def _caps(connection_id: int) -> tuple[int | None, int | None]:
     return (None if second is None else int(second), None if minute is None else int(minute))
 
 
-def _locked(connection_id: int) -> tuple[list[datetime], datetime | None]:
-    """Lock the account's row; return its sends of the last minute, and the last turn."""
-    lock(connection_id)
-    sent, next_at = statements.one(_SENT, [connection_id])
-    return list(sent), next_at
+def _locked(connection_id: int) -> tuple[list[datetime], datetime]:
+    """Lock the account's row; return its sends of the last minute, and the time.
 
-
-def _now() -> datetime:
-    now: datetime = statements.one("SELECT clock_timestamp()")[0]
-    return now
+    A send of the future was counted before the clock was set back: it counts as one of now.
+    """
+    statements.run(_MAKE, [connection_id])
+    statements.run(_LOCK, [connection_id])
+    sent, now = statements.one(_SENT, [connection_id])
+    return [min(at, now) for at in sent], now
 
 
 def _store(
@@ -110,4 +105,10 @@ WHERE metric IN ('orders_per_second', 'orders_per_minute')
   AND coalesce(effective_from <= now(), true)
   AND coalesce(effective_until > now(), true)
 """
-_SENT = "SELECT sent, next_at FROM risk_orderrate WHERE connection_id = %s"
+_SENT = "SELECT sent, clock_timestamp() FROM risk_orderrate WHERE connection_id = %s"
+#: Whether an account waits for its turn; a part of larger statements. What lies further ahead than
+#: a turn ever does was written before the clock was set back.
+WAITS = """EXISTS (
+    SELECT 1 FROM risk_orderrate rate JOIN brokers_brokerconnection c ON c.id = rate.connection_id
+    WHERE c.name = %(account)s AND rate.next_at > clock_timestamp()
+      AND rate.next_at <= clock_timestamp() + interval '2 seconds')"""

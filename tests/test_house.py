@@ -34,6 +34,7 @@ def calls(path, name):
         ),
         ("grants are made by authority alone", "Grant", {"orders/authority.py"}),
         ("claims are made by submission alone", "claim_and_grant", {"orders/submission.py"}),
+        ("claims are made by submission alone", "claim_oldest", {"orders/submission.py"}),
     ],
 )
 def test_execution_authority_is_in_one_place(_case, name, only):

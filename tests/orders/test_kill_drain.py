@@ -15,6 +15,7 @@ from orders.models import Action, Order, SubmissionAttempt
 from orders.requests import SignalRequest
 from risk import control
 from risk.facts import KillLevel
+from risk.models import OrderRate, RiskLimit
 from tests.databases import url_of
 
 
@@ -47,10 +48,12 @@ def claim(order_id, results):
     connections.close_all()
 
 
-def test_a_kill_waits_for_senders_past_the_gate_and_ends_those_that_overstay(db, order):
+def test_a_kill_waits_for_senders_past_the_gate_and_ends_those_that_overstay(db, order, account):
+    RiskLimit.objects.create(metric="orders_per_second", value=10, connection=account)
+    OrderRate.objects.create(connection=account, sent=[])
     results = []
-    with psycopg.connect(url_of(db)) as other:  # somebody holds the row: the sender hangs there
-        other.execute("SELECT 1 FROM orders_order WHERE id = %s FOR UPDATE", [order])
+    with psycopg.connect(url_of(db)) as other:  # somebody holds the rate: the sender hangs there
+        other.execute("SELECT 1 FROM risk_orderrate FOR UPDATE")
         sender = threading.Thread(target=claim, args=[order, results])
         sender.start()
         time.sleep(0.3)

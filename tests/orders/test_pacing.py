@@ -1,7 +1,11 @@
 """The order rate: never more grants than the cap in any window; cancels never wait."""
 
 import os
+import random
 import threading
+import time
+from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -11,12 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokers.contract import OrderType
-from orders import authority, emergency, monitoring
+from orders import (
+    authority,
+    emergency,
+    monitoring,
+    replacement_sending,
+    replacing,
+    submission,
+)
 from orders.models import Order, SubmissionAttempt
+from orders.replacing import Changes, NotModifiable
 from risk import pacing
 from risk.models import OrderRate, RiskLimit
 
 ORDERS = int(os.environ.get("ORDERS", "40"))  # 300 make half a minute of it
+MIXED_SECONDS = float(os.environ.get("MIXED_SECONDS", "3"))  # 60 are the long form
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
@@ -93,15 +106,82 @@ def test_sixteen_senders_at_four_times_the_rate_keep_to_it(limited):
     assert took < ORDERS / 5  # it waits no longer than it must
 
 
-def test_an_order_whose_turn_has_not_come_waits_and_is_hinted_at_it(limited):
+def test_an_account_whose_turn_has_not_come_waits_and_is_hinted_at_then(limited, monkeypatch):
     RiskLimit.objects.update(value=1)
-    first, second = (limited("BUY", 1, transmit=False).order_id for _ in range(2))
-    now = datetime.now(UTC)
+    first, second, third = (limited("BUY", 1, transmit=False).order_id for _ in range(3))
+    hinted = []
+    monkeypatch.setattr("orders.hints.transmit", lambda account, *, at: hinted.append(at))
 
-    assert authority.claim_and_grant(first, now=now) is not None
-    assert authority.claim_and_grant(second, now=now) is None
-    waiting = Order.objects.get(pk=second)
-    assert (waiting.status, waiting.due_at > now + timedelta(seconds=1)) == ("PENDING", True)
+    assert submission.transmit_oldest("paper", now=datetime.now(UTC))
+    sent_at = SubmissionAttempt.objects.get(order=first).granted_at
+    assert submission.transmit_oldest("paper", now=datetime.now(UTC))  # it finds that it must wait
+    for _ in range(3):  # and now nobody tries in vain
+        assert not submission.transmit_oldest("paper", now=datetime.now(UTC))
+
+    assert hinted == [sent_at + pacing.SECOND + pacing.JITTER]
+    waiting = Order.objects.due(now=datetime.now(UTC)).order_by("pk")
+    assert list(waiting.values_list("pk", flat=True)) == [second, third]
+    time.sleep((hinted[0] - datetime.now(UTC)).total_seconds())
+    assert submission.transmit_oldest("paper", now=datetime.now(UTC))
+    assert SubmissionAttempt.objects.filter(order=second).exists()  # it has waited longest
+
+
+def test_a_wait_from_before_the_clock_was_set_back_holds_up_nobody(limited, account):
+    order = limited("BUY", 1, transmit=False).order_id
+    ahead = datetime.now(UTC) + timedelta(hours=3)
+    OrderRate.objects.create(connection=account, sent=[ahead] * 9, next_at=ahead)
+
+    assert submission.transmit_oldest("paper", now=datetime.now(UTC))
+    assert SubmissionAttempt.objects.filter(order=order).exists()
+    with transaction.atomic():
+        turn = pacing.take(account.pk)
+    assert not turn.granted
+    assert turn.at - datetime.now(UTC) < timedelta(seconds=2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_window_holds_more_than_its_cap_whatever_is_mixed(limited, seed):
+    """Orders, modifies and cancels by six threads; cancels count, but never wait."""
+    dice = random.Random(seed)
+    resting = [
+        limited("BUY", 10, order_type=OrderType.LIMIT, limit_price=Decimal(price)).order_id
+        for price in range(90, 96)
+    ]
+    waiting = [limited("BUY", 1, transmit=False).order_id for _ in range(24)]
+    ends = time.monotonic() + MIXED_SECONDS
+
+    def work(chosen):
+        while time.monotonic() < ends:
+            now, order = datetime.now(UTC), chosen.choice(resting)
+            time.sleep(chosen.uniform(0, 0.02))
+            match chosen.choice(("send", "send", "modify", "modify", "cancel")):
+                case "send":
+                    submission.transmit_oldest("paper", now=now)
+                case "modify":
+                    with suppress(NotModifiable):
+                        price = Decimal(chosen.randrange(9000, 9900)) / 100
+                        replacing.request_replace(
+                            order, Changes(limit_price=price), actor="rita", now=now
+                        )
+                    replacement_sending.transmit_oldest("paper", now=datetime.now(UTC))
+                case "cancel" if chosen.random() < 0.1:
+                    with suppress(emergency.NotCancellable):
+                        emergency.request_cancel(order, actor="rita", now=now)
+                    monitoring.cancel_oldest("paper", now=datetime.now(UTC))
+        connections.close_all()
+
+    threads = [threading.Thread(target=work, args=[random.Random(dice.random())]) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    times = granted()
+    kinds = Counter(SubmissionAttempt.objects.values_list("order__order_type", flat=True))
+    print(f"seed {seed}: {dict(kinds)}, at most {most_in_a_second(times)} in any second")
+    assert len(times) > 10 < len(waiting) + len(resting)
+    assert most_in_a_second(times) <= 10
+    assert set(times) <= set(OrderRate.objects.get().sent)  # an attempt's time is its turn's
 
 
 def test_a_cancel_never_waits_but_counts(limited):

@@ -237,13 +237,13 @@ def test_a_venue_that_is_away_is_asked_three_times(resting, monkeypatch):
 
 def test_a_lost_hint_is_given_again(resting, monkeypatch):
     hinted = []
-    monkeypatch.setattr("orders.hints.replace", lambda *arguments: hinted.append(arguments))
+    monkeypatch.setattr("orders.hints.transmit", hinted.append)
     modify(resting, transmit=False, quantity=20)
     hinted.clear()
 
     sweeper.sweep(now=now() + timedelta(seconds=2))
 
-    assert hinted == [(resting, "paper")]
+    assert hinted == ["paper"]
 
 
 @pytest.mark.parametrize(

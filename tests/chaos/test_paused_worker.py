@@ -1,0 +1,109 @@
+"""A worker that was stopped goes on: what waited is sent in about the time it takes to send it.
+
+In the suite a short pause; PAUSE=14 LOAD=30 is the long form. Figures are printed.
+"""
+
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+import redis
+
+from execution_site.embedded.runtime import Runtime
+from tests.chaos.crowd import load
+from tests.chaos.test_crashes import assert_consistent
+
+PAUSE = float(os.environ.get("PAUSE", "5"))
+LOAD = float(os.environ.get("LOAD", "14"))
+SENDERS = int(os.environ.get("SENDERS", "8"))
+EVERY = 0.25
+OLDEST = """
+SELECT coalesce(extract(epoch FROM clock_timestamp() - min(due_at)), 0)::float8, count(*)
+FROM orders_order WHERE status = 'PENDING' AND due_at <= clock_timestamp()
+"""
+#: How long those who came after the pause waited for their worker, at worst.
+LATEST = """
+SELECT coalesce(max(extract(epoch FROM claimed_at - created_at)), 0)::float8
+FROM orders_order WHERE strategy = 'paused' AND created_at > %s
+"""
+
+
+class Watch:
+    """How many messages and orders wait, and how long the oldest order has, four times a second."""
+
+    def __init__(self, site):
+        self.seen = []  # seconds of the monotonic clock, messages, orders, age of the oldest
+        self._site = site
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def stop(self):
+        self._done.set()
+        self._thread.join()
+
+    def since(self, began):
+        return [row for row in self.seen if row[0] >= began]
+
+    def _look(self):
+        queues = redis.Redis.from_url(Runtime(self._site.data_dir).environment()["REDIS_URL"])
+        with self._site.connect() as database:
+            while not self._done.wait(EVERY):
+                names = list(queues.scan_iter(_type="list"))
+                messages = sum(queues.llen(name) for name in names)
+                age, orders = database.execute(OLDEST).fetchone()
+                self.seen.append((time.monotonic(), messages, orders, age))
+
+
+@contextmanager
+def stopped(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def roomy(site):
+    """The demo's account with room for all that will wait."""
+    limits = "UPDATE risk_risklimit SET value = %s WHERE metric = 'max_open_orders'"
+    site.sql(limits, [100_000])
+    yield site
+    site.sql(limits, [200])
+
+
+def test_what_waited_for_a_stopped_worker_is_sent_oldest_first(roomy, trade_key):
+    site = roomy
+    watch = Watch(site)
+    with load(site, trade_key, "paused", senders=SENDERS):
+        time.sleep(2)
+        with stopped(site.pid("worker")):
+            time.sleep(PAUSE)
+        woken, woken_at = time.monotonic(), site.sql("SELECT clock_timestamp()")[0][0]
+        time.sleep(LOAD - PAUSE)
+    site.wait_for(
+        "SELECT count(*) FROM orders_order WHERE status = 'PENDING'", expected=0, seconds=180
+    )
+    watch.stop()
+
+    waits = [at for at, _, _, age in watch.since(woken) if age > 1]
+    recovered = waits[-1] - woken if waits else 0
+    ages = [age for *_, age in watch.seen]
+    messages = [row[1] for row in watch.seen]
+    backlog = max(row[2] for row in watch.seen)
+    late = site.sql(LATEST, [woken_at])[0][0]
+    sent = site.sql("SELECT count(*) FROM orders_order WHERE strategy = 'paused'")[0][0]
+    print(
+        f"stopped for {PAUSE:.0f} s under {SENDERS} clients, {sent} orders: {backlog} waited,"
+        f" {max(messages)} messages at most, the oldest order waited {max(ages):.1f} s, those that"
+        f" came afterwards {late:.1f} s; all was sent as it came {recovered:.1f} s after the pause"
+    )
+    assert backlog > 10  # else nothing was tried
+    assert max(messages) <= 100
+    assert max(ages) <= 2 * PAUSE
+    assert late <= PAUSE
+    assert_consistent(site)
