@@ -233,9 +233,20 @@ class ReportPage:
     cursor: str = ""
 
 
+#: The smallest and the largest number that a column of money holds.
+LEAST, MOST = Decimal("1E-10"), Decimal("999999999999999999.9999999999")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuoteUpdate:
-    """One quote as a feed tells it. A missing side is empty, a missing size unknown."""
+    """One quote as a feed tells it, and the one door by which prices come in.
+
+    A bid, ask, last price or quoted size that is zero, negative, no number or none that can be
+    stored means that nobody is there: the price is None, and of a side its size too. A size that
+    is absent is unknown, and its price stands. Where the bid is above the ask it cannot be told
+    which is wrong, and both sides are empty. `has_book`: the feed quotes a book, be it empty; a
+    feed of trades has none. `last_size` is 0 where nothing was traded with this quote.
+    """
 
     symbol: str
     as_of: datetime
@@ -245,6 +256,43 @@ class QuoteUpdate:
     ask_size: Decimal | None = None
     last: Decimal | None = None
     last_size: Decimal | None = None
+    has_book: bool = False
+
+    def __post_init__(self) -> None:
+        told = (self.bid, self.ask, self.bid_size, self.ask_size)
+        bid, bid_size = _side(self.bid, self.bid_size)
+        ask, ask_size = _side(self.ask, self.ask_size)
+        if bid is not None and ask is not None and bid > ask:
+            bid = bid_size = ask = ask_size = None
+        last = self.last if _is_somebody_s(self.last) else None
+        last_size = self.last_size
+        if last is None:
+            last_size = None
+        elif last_size is not None and not _is_somebody_s(last_size):
+            last_size = Decimal(0)
+        kept = {
+            "bid": bid,
+            "ask": ask,
+            "bid_size": bid_size,
+            "ask_size": ask_size,
+            "last": last,
+            "last_size": last_size,
+            "has_book": self.has_book or any(value is not None for value in told),
+        }
+        for name, value in kept.items():
+            object.__setattr__(self, name, value)
+
+
+def _is_somebody_s(value: Decimal | None) -> bool:
+    """Tell whether somebody can mean this price or size."""
+    return value is not None and not value.is_nan() and LEAST <= value <= MOST
+
+
+def _side(price: Decimal | None, size: Decimal | None) -> tuple[Decimal | None, Decimal | None]:
+    """Return price and size of one side of a book: both None where nobody is there."""
+    if not _is_somebody_s(price) or not (size is None or _is_somebody_s(size)):
+        return None, None
+    return price, size
 
 
 class BrokerAdapter(Protocol):

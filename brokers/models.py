@@ -9,6 +9,7 @@ from django.db.models import F, Q
 
 from brokers import calendars, credentials
 from brokers.bars import Bar
+from brokers.contract import LEAST, MOST
 from brokers.instrument_rows import ContractTerms, Instrument
 from brokers.paper.models import PaperHolding, PaperOrder, PaperReport
 from brokers.sessions import ExchangeSession
@@ -108,9 +109,14 @@ class MarketClock(models.Model):
         return f"{self.connection_id} at {self.now:%Y-%m-%d %H:%M:%S}"
 
 
-class Quote(models.Model):
-    """The latest quote of an instrument. A missing size is unknown; a side without price is empty.
+def _nobody_or_within(name: str, least: Decimal) -> Q:
+    return Q((f"{name}__isnull", True)) | Q((f"{name}__range", (least, MOST)))
 
+
+class Quote(models.Model):
+    """The latest quote of an instrument, as its `QuoteUpdate` came in.
+
+    A missing size is unknown, a side without price empty; `has_book` tells an empty book from none.
     `as_of` is the market's time, `received_at` ours; `number` counts the quotes stored, since
     several may share one time.
     """
@@ -122,6 +128,7 @@ class Quote(models.Model):
     ask_size = models.DecimalField(null=True, **MONEY)
     last = models.DecimalField(null=True, **MONEY)
     last_size = models.DecimalField(null=True, **MONEY)
+    has_book = models.BooleanField(default=False)
     as_of = models.DateTimeField()
     received_at = models.DateTimeField()
     number = models.BigIntegerField(default=1)
@@ -131,7 +138,16 @@ class Quote(models.Model):
             models.CheckConstraint(
                 name="quote_not_crossed",
                 condition=Q(bid__isnull=True) | Q(ask__isnull=True) | Q(bid__lte=F("ask")),
-            )
+            ),
+            models.CheckConstraint(
+                name="quote_of_somebody",  # NaN is above every number here
+                condition=_nobody_or_within("bid", LEAST)
+                & _nobody_or_within("ask", LEAST)
+                & _nobody_or_within("bid_size", LEAST)
+                & _nobody_or_within("ask_size", LEAST)
+                & _nobody_or_within("last", LEAST)
+                & _nobody_or_within("last_size", Decimal(0)),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -10,13 +10,15 @@ from brokers.contract import QuoteUpdate
 from brokers.instruments import optional_text
 from brokers.models import Quote
 
-_VALUES = ("bid", "ask", "bid_size", "ask_size", "last", "last_size")
+_NUMBERS = ("bid", "ask", "bid_size", "ask_size", "last", "last_size")
+_VALUES = (*_NUMBERS, "has_book")
 _STORE = f"""
 INSERT INTO brokers_quote AS held
     (instrument_id, {", ".join(_VALUES)}, as_of, received_at, number)
 SELECT i.id, {", ".join(f"u.{v}" for v in _VALUES)}, u.as_of, %(now)s, 1
-FROM unnest(%(symbol)s::text[], {", ".join(f"%({v})s::numeric[]" for v in _VALUES)},
-            %(as_of)s::timestamptz[]) AS u (symbol, {", ".join(_VALUES)}, as_of)
+FROM unnest(%(symbol)s::text[], {", ".join(f"%({v})s::numeric[]" for v in _NUMBERS)},
+            %(has_book)s::boolean[], %(as_of)s::timestamptz[])
+    AS u (symbol, {", ".join(_VALUES)}, as_of)
 JOIN brokers_instrument i ON i.symbol = u.symbol
 ON CONFLICT (instrument_id) DO UPDATE
     SET {", ".join(f"{v} = excluded.{v}" for v in _VALUES)},

@@ -145,11 +145,11 @@ class DemoMarket:
         return QuoteUpdate(
             symbol=contract.symbol,
             as_of=now,
-            bid=bid if bid > 0 else None,
+            bid=bid,
             ask=ask,
-            bid_size=sizes[0] if bid > 0 else None,
+            bid_size=sizes[0],
             ask_size=sizes[1],
-            last=middle * TICK if middle else None,
+            last=middle * TICK,
         )
 
 

@@ -99,7 +99,7 @@ def _scope(known: References, asked: Asked, *, now: datetime) -> dict[str, Any]:
 def _situation(row: tuple[Any, ...]) -> Situation:
     (body_hash, answer_status, answer, order_id), row = row[:4], row[4:]
     (mode, live, installation, kill, breakers), row = row[:5], row[5:]
-    (bid, ask, bid_size, ask_size, last, quoted_at), row = row[:6], row[6:]
+    (bid, ask, bid_size, ask_size, last, has_book, quoted_at), row = row[:7], row[7:]
     (limits, allowed, denied), row = row[:3], row[3:]
     greeks, row = row[0], row[1:]
     held = dict(zip(DECIMALS, row[:8], strict=True))
@@ -121,6 +121,7 @@ def _situation(row: tuple[Any, ...]) -> Situation:
         bid_size,
         ask_size,
         last,
+        has_book,
         quoted_at,
         tuple(map(_limit, limits or ())),
         tuple(tuple(names) for names in (allowed or ())),
@@ -211,6 +212,7 @@ def judged(known: References, seen: Situation, asked: Asked, *, now: datetime) -
         bid_size=seen.bid_size,
         ask_size=seen.ask_size,
         last=seen.last,
+        has_book=seen.has_book,
         quoted_at=seen.quoted_at,
         allowed=seen.allowed,
         denied=seen.denied,

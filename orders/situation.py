@@ -63,6 +63,7 @@ class Situation:
     bid_size: Decimal | None
     ask_size: Decimal | None
     last: Decimal | None
+    has_book: bool
     quoted_at: datetime | None
     limits: tuple[Limit, ...]
     allowed: tuple[tuple[str, ...], ...]

@@ -210,7 +210,7 @@ SELECT s.body_hash, s.answer_status, s.answer, so.id,
           AND b.strategy IN ('', %(strategy)s)
           AND (b.state <> 'ARMED' OR b.evaluated_at IS NULL
                OR b.evaluated_at < %(wall)s::timestamptz - interval '10 seconds')),
-       q.bid, q.ask, q.bid_size, q.ask_size, q.last, q.as_of,
+       q.bid, q.ask, q.bid_size, q.ask_size, q.last, coalesce(q.has_book, false), q.as_of,
        (SELECT json_agg(json_build_array(id, version, metric, value::text, scope, by_strategy,
                                          used::text, low::text, at) ORDER BY id) FROM applicable),
        (SELECT json_agg(symbols) FROM (

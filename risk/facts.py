@@ -123,7 +123,7 @@ class Facts:
     `change` says what is done to an order that works already; `filled` is what it has traded, and
     the book holds. Money is in the instrument's currency. `clock_offset` is our clock less the
     venue's, seconds. `in_session` is None where the exchange has no calendar, `expires_at` where
-    nothing expires. `crossed_price` is
+    nothing expires. `has_book` tells an empty book from a feed of trades. `crossed_price` is
     the best price of our own working orders on the other side. `greeks` are the instrument's, None
     where they are not known or rest on quotes that are too old. `duplicate_age` is how long ago the
     same order came. `capital` is the account's money, `account_pnl` what it has made (None:
@@ -169,6 +169,7 @@ class Facts:
     bid_size: Decimal | None = None
     ask_size: Decimal | None = None
     last: Decimal | None = None
+    has_book: bool = False
     quoted_at: datetime | None = None
     allowed: tuple[tuple[str, ...], ...] = ()
     denied: tuple[str, ...] = ()
@@ -198,9 +199,9 @@ class Facts:
     def touch(self) -> Decimal | None:
         """Return the price a market order would begin to trade at: none where its side is empty.
 
-        Only where there is no book at all does the last price stand for it.
+        Only where there is no book at all, not even an empty one, the last price stands for it.
         """
-        if self.bid is None and self.ask is None:
+        if self.bid is None and self.ask is None and not self.has_book:
             return self.last
         return self.ask if self.side is Side.BUY else self.bid
 

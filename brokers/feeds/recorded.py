@@ -4,8 +4,9 @@ A file's header says what it holds: `bid, ask` are ticks; `bid_open .. ask_size`
 `open, high, low, close` trade bars. Its time column is `ms_since_midnight_ZONE` (utc, ist, ny) of
 the date in the file's name or in a `date` column, or `datetime_utc`. Bars are stamped with their
 start and used after their end alone: each becomes four updates at its end, its open, its two
-extremes, the one nearer to the open first, and its close. A size of 0 beside a price is unknown,
-a price that is missing an empty side. A bar's one quoted size stands for each of its prices; its
+extremes, the one nearer to the open first, and its close. A price that is missing or 0 is an empty
+side. A size of 0 says that nobody is there, or that nothing was traded; only in a column that tells
+no other size at all it is unknown. A bar's one quoted size stands for each of its prices; its
 traded volume is spread over the four.
 """
 
@@ -89,7 +90,8 @@ class RecordedFile:
             self._prices = self._tick
         else:
             raise UnreadableFile(f"{path.name}: neither ticks, quote bars nor trade bars")
-        self._volume = next((i for n, i in self._column.items() if n.startswith("volume")), None)
+        self._volume = next((n for n in self._column if n.startswith("volume")), "")
+        self._told = self._sizes_told()
         self.period = self._period() if self.is_bars else timedelta()
         self._stamp, self.zone = self._time_column()
         self._day = _day_in(path.name)
@@ -165,25 +167,19 @@ class RecordedFile:
             _path(*(_price(row[self._column[f"{side}_{part}"]], side) for part in TRADE_BAR))
             for side in ("bid", "ask")
         )
-        sizes = [_size(row[self._column[f"{side}_size"]]) for side in ("bid", "ask")]
+        sizes = [self._size(row, f"{side}_size") for side in ("bid", "ask")]
         symbol = self._symbol_of(row)
         falls = _falls_first(asks) if bids[0] is None else _falls_first(bids)
         return tuple(
-            _quote(
-                symbol,
-                at,
-                bid,
-                ask,
-                (None if bid is None else sizes[0], None if ask is None else sizes[1]),
-            )
+            _quote(symbol, at, bid, ask, (sizes[0], sizes[1]))
             for bid, ask in zip(_ordered(bids, falls), _ordered(asks, falls), strict=True)
         )
 
     def _trade_bar(self, row: Sequence[str], at: datetime) -> tuple[QuoteUpdate, ...]:
         prices = _path(*(_price(row[self._column[name]], name) for name in TRADE_BAR))
-        if None in prices:
+        if not all(prices):
             raise ValueError("a trade bar needs all its prices")
-        volume = None if self._volume is None else _size(row[self._volume])
+        volume = self._size(row, self._volume)
         return tuple(
             QuoteUpdate(
                 symbol=self._symbol_of(row),
@@ -193,6 +189,21 @@ class RecordedFile:
             )
             for price in _ordered(prices, _falls_first(prices))
         )
+
+    def _sizes_told(self) -> frozenset[str]:
+        """Return the columns of sizes that tell any: where all are 0, 0 is no size but none."""
+        names = {n for n in ("bid_size", "ask_size", self._volume) if n in self._column}
+        told: set[str] = set()
+        for _, row in text_files.table(self.path)[1] if names else ():
+            shown = dict(zip(self._column, row, strict=False))
+            told |= {name for name in names if shown.get(name, "").strip(" 0.")}
+            if told == names:
+                break
+        return frozenset(told)
+
+    def _size(self, row: Sequence[str], column: str) -> Decimal | None:
+        """Return a size in the row, or None where the column tells none."""
+        return _size(row[self._column[column]]) if column in self._told else None
 
     def _period(self) -> timedelta:
         found = PERIOD_IN_NAME.search(self.path.name)
@@ -282,10 +293,16 @@ def _quote(
     ask: Decimal | None,
     sizes: tuple[Decimal | None, Decimal | None] = (None, None),
 ) -> QuoteUpdate:
-    if bid is not None and ask is not None and bid > ask:
+    if bid and ask and bid > ask:
         raise ValueError(f"bid {bid} is above ask {ask}")
     return QuoteUpdate(
-        symbol=symbol, as_of=at, bid=bid, ask=ask, bid_size=sizes[0], ask_size=sizes[1]
+        symbol=symbol,
+        as_of=at,
+        bid=bid,
+        ask=ask,
+        bid_size=sizes[0],
+        ask_size=sizes[1],
+        has_book=True,
     )
 
 
@@ -299,8 +316,9 @@ def _price(text: str, name: str) -> Decimal | None:
 
 
 def _size(text: str) -> Decimal | None:
-    """Return a size; 0 beside a price is unknown."""
-    size = Decimal(text) if text else Decimal(0)
+    if not text:
+        return None
+    size = Decimal(text)
     if not size.is_finite() or not 0 <= size < LARGEST:
         raise ValueError(f"size {text} is no size")
-    return size or None
+    return size

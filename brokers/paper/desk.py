@@ -12,11 +12,12 @@ from brokers.contract import (
     OrderRequest,
     OrderTerms,
     OrderType,
+    QuoteUpdate,
     Side,
     TimeInForce,
     VenueStatus,
 )
-from brokers.models import Instrument
+from brokers.models import Instrument, Quote
 from brokers.paper import matching, reading, writing
 from brokers.paper.ledger import ALIAS
 from brokers.paper.matching import ZERO, Book, Execution, Outcome, Working, commission
@@ -41,6 +42,19 @@ def markets(symbols: Collection[str]) -> dict[str, Market]:
     """Return the markets of those symbols that exist."""
     known = Instrument.objects.using(ALIAS).filter(symbol__in=symbols).select_related("quote")
     return {instrument.symbol: _market(instrument) for instrument in known}
+
+
+def book_of(quote: Quote | QuoteUpdate) -> Book:
+    """Return a quote as the venue sees it."""
+    return Book(
+        quote.bid,
+        quote.ask,
+        quote.bid_size,
+        quote.ask_size,
+        quote.last,
+        quote.last_size,
+        quote.has_book,
+    )
 
 
 def terms_of(account: str, settings: Mapping[str, Any]) -> Terms:
@@ -312,8 +326,7 @@ def _market(instrument: Instrument) -> Market:
     quote = getattr(instrument, "quote", None)
     if quote is None:
         return Market(instrument, Book(), 0, None)
-    book = Book(quote.bid, quote.ask, quote.bid_size, quote.ask_size, quote.last, quote.last_size)
-    return Market(instrument, book, quote.number, quote.as_of)
+    return Market(instrument, book_of(quote), quote.number, quote.as_of)
 
 
 def _waits(order: PaperOrder) -> bool:

@@ -62,7 +62,8 @@ class FillModel:
 class Book:
     """A quote as the venue sees it. A missing side is empty, a missing size unknown.
 
-    `last_size` is what was traded at `last` with this quote, if anything was.
+    `has_book` tells an empty book from none; `last_size` is what was traded at `last` with this
+    quote, if anything was.
     """
 
     bid: Decimal | None = None
@@ -71,11 +72,12 @@ class Book:
     ask_size: Decimal | None = None
     last: Decimal | None = None
     last_size: Decimal | None = None
+    has_book: bool = False
 
     @property
     def exists(self) -> bool:
-        """Tell whether anybody quotes at all."""
-        return self.bid is not None or self.ask is not None
+        """Tell whether there is a book, be it empty."""
+        return self.has_book or self.bid is not None or self.ask is not None
 
     def opposite(self, side: Side) -> tuple[Decimal | None, Decimal | None]:
         """Return price and size of the side an order of `side` would take."""
@@ -255,16 +257,24 @@ def _reaches(price: Decimal, limit: Decimal, side: Side) -> bool:
 
 
 def _on_tick(price: Decimal, side: Side, tick: Decimal) -> Decimal:
-    """Return a price on the tick, against us where it lies between two (a mid)."""
+    """Return a price on the tick, against us where it lies between two (a mid).
+
+    Below one tick it stays as it is: a sale brings no more than was bid, and always something.
+    """
     rounding = ROUND_CEILING if side is Side.BUY else ROUND_FLOOR
-    return price if price % tick == 0 else (price / tick).to_integral_value(rounding) * tick
+    if price % tick == 0:
+        return price
+    return max((price / tick).to_integral_value(rounding) * tick, min(price, tick))
 
 
 def _slipped(
     price: Decimal, side: Side, basis_points: Decimal, ticks: Decimal, tick: Decimal
 ) -> Decimal:
-    """Return the price worsened by the slippage, on the tick away from us, and never below one."""
+    """Return the price worsened by the slippage, on the tick away from us.
+
+    A sale brings at least a tick, or what was bid where that is less.
+    """
     rounding = ROUND_CEILING if side is Side.BUY else ROUND_FLOOR
     with localcontext(CONTEXT):
         worse = price * (1 + side.sign * basis_points * BASIS_POINT) + side.sign * ticks * tick
-        return max((worse / tick).to_integral_value(rounding) * tick, tick)
+        return max((worse / tick).to_integral_value(rounding) * tick, min(price, tick))

@@ -5,8 +5,7 @@ from datetime import datetime
 from brokers.contract import QuoteUpdate
 from brokers.models import BrokerConnection, Instrument
 from brokers.paper import ledger
-from brokers.paper.desk import Market, meet, moves, terms_of
-from brokers.paper.matching import Book
+from brokers.paper.desk import Market, book_of, meet, moves, terms_of
 from brokers.paper.models import PaperOrder
 
 NEWER = 1 << 62  # a quote that is not stored yet is newer than all that are
@@ -29,15 +28,7 @@ class Watch:
         """Return the orders that a quote would fill, trigger, move or end, oldest first."""
         if not self._orders:
             return []
-        book = Book(
-            update.bid,
-            update.ask,
-            update.bid_size,
-            update.ask_size,
-            update.last,
-            update.last_size,
-        )
-        market = Market(self._instrument, book, NEWER, update.as_of)
+        market = Market(self._instrument, book_of(update), NEWER, update.as_of)
         return [order.pk for order in self._orders if self._moves(order, market, update.as_of)]
 
     def _moves(self, order: PaperOrder, market: Market, at: datetime) -> bool:

@@ -78,6 +78,13 @@ def taken(quantity, price, *flags):
             taken(10, 100, "no_book", "unknown_size"),
         ),
         ("nothing known, nothing filled", Book(), BUY, 10, None),
+        (
+            "an empty book is none of a feed of trades",
+            Book(last=Decimal(100), has_book=True),
+            SELL,
+            10,
+            None,
+        ),
     ],
 )
 def test_market(_case, on, side, quantity, expected):
@@ -147,6 +154,33 @@ def test_slippage_is_against_us_and_on_the_tick(_case, side, price, slippage, ti
 )
 def test_limit(_case, on, side, limit, rested, expected):
     assert fill(on, side, 10, limit, rested=rested) == expected
+
+
+fine = st.integers(1, 10**6).map(lambda n: n * Decimal("0.0001"))
+models = st.sampled_from([{}, {"price": PriceSource.MID}, {"price": PriceSource.LAST}])
+steep = st.decimals(0, 10**5, places=2)
+
+
+@given(fine, fine, fine, st.sampled_from(Side), st.none() | fine, models, steep)
+def test_no_fill_is_at_nothing_whatever_the_slippage_and_the_tick(
+    one, other, last, side, limit, model, slippage
+):
+    on = Book(bid=min(one, other), ask=max(one, other), last=last)
+    order = Working(
+        side=side,
+        quantity=Decimal(1),
+        order_type=MARKET if limit is None else LIMIT,
+        limit_price=limit,
+    )
+
+    done = meet(on, order, slippage_basis_points=slippage, **model).execution
+
+    assert done is None or done.price > 0
+
+
+def test_a_sale_below_a_tick_brings_what_was_bid_and_no_more():
+    assert fill(book(bid="0.004"), SELL, 1) == taken(1, "0.004")
+    assert fill(book(bid="0.004"), SELL, 1, "0.001") == taken(1, "0.004")
 
 
 def test_a_limit_order_pays_no_slippage():
@@ -225,7 +259,7 @@ def test_a_market_order_never_beats_the_quote_and_is_on_the_tick(on, side, quant
     done = fill(on, side, quantity, slippage=slippage)
     if done:
         quoted = on.opposite(side)[0] if on.exists else on.last
-        assert (done[1] - quoted) * side.sign >= 0 or done[1] == TICK
+        assert (done[1] - quoted) * side.sign >= 0
         assert done[1] % TICK == 0
 
 
