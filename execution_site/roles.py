@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-BACKOFF_SECONDS = (1, 2, 4, 8, 16, 30)
+BACKOFF_SECONDS = (0, 1, 2, 4, 8, 16, 30)
 STEADY_SECONDS = 60.0  # after this long a process counts as well again
 WORKER_GRACE_SECONDS = 30.0
 PR_SET_PDEATHSIG = 1

@@ -130,11 +130,6 @@ CELERY_TASK_DEFAULT_QUEUE = "monitor"
 # A bell that rings late is useless: each message expires before the next one comes.
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "orders.sweep", "schedule": 1.0, "options": {"expires": 1}},
-    "heartbeat": {
-        "task": "worker.heartbeat",
-        "schedule": 3.0,
-        "options": {"expires": 3},
-    },
 }
 WORKER_THREADS = env.int("WORKER_THREADS", default=8)
 

@@ -10,7 +10,7 @@ from execution_site.celery import app
 class Command(BaseCommand):
     """Celery beat with the static schedule of the settings, kept in memory."""
 
-    help = "Run Celery beat: it rings for the sweeper and the worker's heartbeat."
+    help = "Run Celery beat: it rings for the sweeper."
 
     def handle(self, *_: Any, **__: Any) -> None:
         """Run until told to stop."""
