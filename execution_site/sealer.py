@@ -1,8 +1,9 @@
 """The sealer: numbers, chains and publishes committed events. One copy works, under its lease.
 
 Ids are drawn before commits, so a small id can appear after a greater one. What has not been seen
-below the greatest sealed id is kept as a gap and looked for until no transaction that could fill it
-can still be open (settings end a transaction after 20 s).
+below the greatest sealed id is kept as a gap and looked for at every step for a while. Behind that
+goes a sweep: once every transaction has ended that was open when an id was seen, whatever is below
+that id and has no seal gets one, however late it was committed.
 """
 
 import json
@@ -11,7 +12,7 @@ import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from django.conf import settings
@@ -25,6 +26,8 @@ LEASE_TTL = timedelta(seconds=3)
 RENEW_SECONDS = 1.0  # what is written in between is fenced by the lease's epoch
 BATCH = 500
 GAP_SECONDS = 30.0
+SWEEP_SECONDS = 5.0
+SWEEP_IDS = 200_000  # at most, at a time: a successor begins at the oldest event
 IDLE_SECONDS = 0.2
 STANDBY_SECONDS = 0.5
 ANCHOR_SECONDS = 1.0
@@ -32,6 +35,13 @@ MESSAGE_BYTES = 256 * 1024
 GAPS_AT_START = 10_000
 
 logger = logging.getLogger(__name__)
+
+
+class _Mark(NamedTuple):
+    """Whoever drew an id up to `event_id` is a transaction with a number below `before`."""
+
+    event_id: int
+    before: int
 
 
 class Sealer:
@@ -43,6 +53,9 @@ class Sealer:
         self._renewed_at = 0.0
         self._last_event = 0
         self._gaps: dict[int, float] = {}
+        self._swept_to = 0
+        self._swept_at = 0.0
+        self._mark: _Mark | None = None
         self._head = 0
         self._hash = chain.GENESIS
         self._anchored = 0
@@ -53,6 +66,7 @@ class Sealer:
         epoch = self._hold()
         if epoch is None:
             return None
+        self._sweep()
         rows = self._unsealed()
         if rows:
             first = self._head + 1
@@ -86,6 +100,7 @@ class Sealer:
             cursor.execute(_MISSING, {"last": self._last_event, "reach": GAPS_AT_START})
             noticed = time.monotonic()
             self._gaps = {row[0]: noticed for row in cursor.fetchall()}
+        self._swept_to, self._mark = 0, None
         self._epoch, self._anchored = epoch, self._head
         logger.info("sealing from %s under epoch %s", self._head, epoch)
 
@@ -98,6 +113,21 @@ class Sealer:
             found = {row[0] for row in rows}
             self._gaps = {i: at for i, at in self._gaps.items() if at > before or i in found}
         return rows
+
+    def _sweep(self) -> None:
+        """Make gaps of what was committed after it was given up."""
+        now = time.monotonic()
+        if now - self._swept_at < SWEEP_SECONDS:
+            return
+        self._swept_at = now
+        oldest_open, next_transaction = statements.one(_TRANSACTIONS)
+        if self._mark is not None and oldest_open >= self._mark.before:
+            last = min(self._mark.event_id, self._swept_to + SWEEP_IDS)
+            late = statements.run(_LATE, {"after": self._swept_to, "last": last})
+            self._gaps.update(dict.fromkeys((event_id for (event_id,) in late), now))
+            self._swept_to = last
+        if self._mark is None or self._swept_to == self._mark.event_id:
+            self._mark = _Mark(self._last_event, next_transaction)
 
     def _seal(self, rows: list[tuple[Any, ...]], epoch: int) -> list[str]:
         """Write the seals of a batch in one statement that holds the lease; return its frames.
@@ -238,5 +268,13 @@ SELECT g FROM generate_series(greatest(%(last)s - %(reach)s, 1), %(last)s) AS g
 WHERE NOT EXISTS (SELECT 1 FROM execution_site_seal s WHERE s.event_id = g)
 UNION
 SELECT e.id FROM execution_site_event e WHERE e.id <= %(last)s
+  AND NOT EXISTS (SELECT 1 FROM execution_site_seal s WHERE s.event_id = e.id)
+"""
+_TRANSACTIONS = """
+SELECT pg_snapshot_xmin(now_open)::text::bigint, pg_snapshot_xmax(now_open)::text::bigint
+FROM pg_current_snapshot() AS now_open
+"""
+_LATE = """
+SELECT e.id FROM execution_site_event e WHERE e.id > %(after)s AND e.id <= %(last)s
   AND NOT EXISTS (SELECT 1 FROM execution_site_seal s WHERE s.event_id = e.id)
 """
