@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from execution_site.celery import app
 from execution_site.worker import LOOKS, WATCH_SECONDS, host_queue
+from orders import hints
 from tests.chaos.test_crashes import body, post_until_answered
 
 PAUSE_SECONDS = 25  # longer than a worker bears to hear nothing
@@ -61,8 +62,10 @@ def test_a_worker_that_hears_nothing_is_replaced(site, trade_key):
     valkey = site.runtime["valkey"]
     address = f"redis://:{valkey['password']}@127.0.0.1:{valkey['port']}/0"
     with app.connection_for_write(address) as connection:
-        for queue in (host_queue(), "monitor"):
-            app.control.cancel_consumer(queue, connection=connection)
+        told = {"connection": connection, "channel": connection.default_channel, "reply": True}
+        for queue in (host_queue(), *hints.COMMON_QUEUES):
+            while not app.control.cancel_consumer(queue, **told):
+                pass  # it is not up yet
         took = site.wait_until_back("worker", killed=pid, seconds=LOOKS * WATCH_SECONDS + 20)
 
     print(f"replaced after {took:.1f} s")
