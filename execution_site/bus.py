@@ -14,6 +14,8 @@ from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from execution_site import outages
+
 SEALER = "execution:sealer"  # to the sealer: there are events to seal
 STREAM = "execution:stream"  # to the web processes: sealed events, in order
 LATEST = "execution:latest"  # to the web processes: quotes and marks, latest values
@@ -63,6 +65,7 @@ def publish(channel: str, message: str) -> bool:
         circuit.trip()
         logger.warning("bell %s not rung: %s", channel, e)
         return False
+    outages.services.end(outages.REDIS)
     return True
 
 

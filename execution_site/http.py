@@ -87,7 +87,7 @@ def problem_response(exc: Exception, _context: Mapping[str, Any]) -> Response | 
             code = codes if isinstance(codes, str) else "error"
             return _problem(exc.status_code, code, str(exc.detail), headers=headers)
         case OperationalError() | InterfaceError():
-            logger.error("the database is away: %s", exc)
+            logger.error("the database did not serve a request: %s", exc)
             return _unavailable()
     return _unexpected(exc)
 
@@ -147,6 +147,13 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what failed outside every view."""
     return _plain(request, 500, "internal_error", "Something failed on our side.")
+
+
+def unavailable(request: HttpRequest) -> HttpResponse:
+    """Answer what cannot be answered while the database is away."""
+    response = _plain(request, 503, "unavailable", "The database is away. Try again.")
+    response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
 
 
 def _plain(request: HttpRequest, code: int, name: str, detail: str) -> HttpResponse:

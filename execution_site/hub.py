@@ -20,7 +20,7 @@ import redis.asyncio
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection, transaction
 
-from execution_site import bus
+from execution_site import bus, outages, statements
 from execution_site.events import EventType
 
 POLL_SECONDS = 0.5
@@ -141,6 +141,7 @@ class Hub:
             try:
                 async with client.pubsub(ignore_subscribe_messages=True) as messages:
                     await messages.subscribe(bus.STREAM, bus.LATEST)
+                    outages.services.end(outages.REDIS)
                     async for message in messages.listen():
                         await self._hear(message["channel"].decode(), json.loads(message["data"]))
             except (redis.RedisError, OSError, DatabaseError, InterfaceError) as e:
@@ -244,11 +245,16 @@ def resumable(after: int, *, now: datetime) -> bool:
 
 
 def snapshot_with_seq(take: Callable[..., Any], *args: Any) -> tuple[int, Any]:
-    """Return the head and a snapshot of one instant: an event may repeat it, none is missing."""
+    """Return the head and a snapshot of one instant: an event may repeat it, none is missing.
+
+    What it shows is on disk when this returns; so are the events, which a seal follows there.
+    """
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        return newest_seq(), take(*args)
+        taken = newest_seq(), take(*args)
+    statements.flush_seen()
+    return taken
 
 
 def _fresh(function: Callable[..., Any], *args: Any) -> Any:

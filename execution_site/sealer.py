@@ -18,7 +18,7 @@ import redis
 from django.conf import settings
 from django.db import connection
 
-from execution_site import bus, chain, leases, statements
+from execution_site import bus, chain, leases, outages, statements
 from execution_site.events import Seal, canonical
 
 LEASE = "sealer"
@@ -219,10 +219,12 @@ class _Bell:
                 client: Any = bus.client(timeout=1.0)
                 self._subscription = client.pubsub(ignore_subscribe_messages=True)
                 self._subscription.subscribe(bus.SEALER)
+                outages.services.end(outages.REDIS)
             self._subscription.get_message(timeout=seconds)
             while self._subscription.get_message(timeout=0) is not None:
                 pass  # one round seals them all
-        except (redis.RedisError, OSError):
+        except (redis.RedisError, OSError) as e:
+            outages.services.begin(outages.REDIS, e)
             self._subscription = None
             time.sleep(seconds / 4)
 

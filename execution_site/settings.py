@@ -58,6 +58,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "execution_site.durable_reads.DurableReads",
 ]
 ROOT_URLCONF = "execution_site.urls"
 WSGI_APPLICATION = None  # uvicorn serves execution_site.asgi, which holds the WSGI application
@@ -208,10 +209,23 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {
+        "one_line_a_cause": {"()": "execution_site.logs.OneLineACause"},
+        "no_client_errors": {"()": "execution_site.logs.NoClientErrors"},
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["no_client_errors", "one_line_a_cause"],
+        }
+    },
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     # What happens each second is in the event log, not in the console.
     "loggers": {
+        "django": {"handlers": [], "level": "INFO"},  # Django's own handler knows no filter of ours
+    }
+    | {
         name: {"level": "WARNING"}
         for name in ("httpx", "celery.beat", "celery.worker.strategy", "celery.app.trace")
     },

@@ -77,6 +77,18 @@ def flush(*, using: str = "default") -> None:
     run("SELECT pg_logical_emit_message(false, 'flush', '', true)", using=using)
 
 
+def flush_seen(*, using: str = "default") -> None:
+    """Wait until whatever could be read so far is on disk; without a wait where it is already.
+
+    A commit that does not wait for the disk can be read before it is there.
+    """
+    run(
+        "SELECT pg_logical_emit_message(false, 'flush', '', true)"
+        " WHERE pg_current_wal_insert_lsn() > pg_current_wal_flush_lsn()",
+        using=using,
+    )
+
+
 def _execute(connection: "psycopg.Connection[Any]", sql: str, params: Params) -> list[Row]:
     server, adapt = connection.pgconn, Transformer(connection)
     text, arrange = _numbered(sql)

@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from brokers.models import BrokerConnection
-from execution_site import bus
+from execution_site import bus, outages
 from execution_site.celery import app
 from orders import hints
 
@@ -133,6 +133,9 @@ def _ring() -> None:
 
 def _answers(probe: Any) -> bool:
     try:
-        return bool(probe.ping())
-    except RedisError:
+        probe.ping()
+    except RedisError as e:
+        outages.services.begin(outages.REDIS, e)
         return False
+    outages.services.end(outages.REDIS)
+    return True

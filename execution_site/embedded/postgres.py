@@ -27,7 +27,13 @@ SETTINGS = {
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] %a ",
 }
-FORGETFUL = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB"}
+#: For data that a crash may take. The log is written when it is waited for, not each 200 ms.
+FORGETFUL = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "128MB",
+    "wal_writer_delay": "10s",
+}
 
 #: The application's role owns its database and is no superuser; nobody else may connect.
 BOOTSTRAP = """

@@ -1,12 +1,32 @@
 """The database backend that settings name."""
 
 import select
+from typing import Any
 
+import psycopg
 from django.db.backends.postgresql import base
+
+from execution_site import outages
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """A connection of Django's that is looked at, once a request, without a round trip."""
+    """A connection of Django's that is looked at, once a request, without a round trip.
+
+    Whoever connects tells, once for its process, that the database is away or back.
+    """
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """Connect.
+
+        :raises psycopg.OperationalError: the database is away
+        """
+        try:
+            connection = super().get_new_connection(conn_params)
+        except psycopg.OperationalError as e:
+            outages.services.begin(outages.DATABASE, e)
+            raise
+        outages.services.end(outages.DATABASE)
+        return connection
 
     def is_usable(self) -> bool:
         """Tell whether the connection still stands.

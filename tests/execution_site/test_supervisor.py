@@ -42,7 +42,8 @@ def wait_for(told, *, seconds=10):
 
 
 @pytest.mark.parametrize(
-    ("deaths", "seconds"), [(1, 0), (2, 1), (3, 2), (4, 4), (5, 8), (6, 16), (7, 30), (8, 30), (500, 30)]
+    ("deaths", "seconds"),
+    [(1, 0), (2, 1), (3, 2), (4, 4), (5, 8), (6, 16), (7, 30), (8, 30), (500, 30)],
 )
 def test_the_first_restart_is_at_once_and_each_quick_death_doubles_the_pause(deaths, seconds):
     assert backoff(deaths) == seconds

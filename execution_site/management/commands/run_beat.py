@@ -14,4 +14,4 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **__: Any) -> None:
         """Run until told to stop."""
-        app.Beat(scheduler_cls="celery.beat:Scheduler", loglevel="WARNING").run()
+        app.Beat(scheduler_cls="execution_site.beat:Scheduler", loglevel="WARNING").run()

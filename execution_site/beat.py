@@ -1,0 +1,20 @@
+"""Beat's scheduler: Celery's own, which also tells when Redis is back."""
+
+from typing import Any
+
+from celery import beat
+
+from execution_site import outages
+
+
+class Scheduler(beat.Scheduler):
+    """Sends what is due; what cannot be sent is sent at its next time."""
+
+    def apply_async(self, *args: Any, **kwargs: Any) -> Any:
+        """Send one message.
+
+        :raises celery.beat.SchedulingError: Redis is away
+        """
+        sent = super().apply_async(*args, **kwargs)
+        outages.services.end(outages.REDIS)
+        return sent
