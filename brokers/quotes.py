@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from brokers.contract import QuoteUpdate
 from brokers.instruments import optional_text
@@ -44,6 +44,14 @@ def store(updates: Sequence[QuoteUpdate], *, now: datetime) -> None:
     }
     with connection.cursor() as cursor:
         cursor.execute(_STORE, params | {"now": now})
+
+
+def locked(symbols: Collection[str]) -> set[str]:
+    """Return those of the symbols whose quote somebody else holds locked, without waiting."""
+    quoted = Quote.objects.filter(instrument__symbol__in=symbols)
+    names = quoted.values_list("instrument__symbol", flat=True)
+    with transaction.atomic():
+        return set(names) - set(names.select_for_update(skip_locked=True, of=("self",)))
 
 
 def latest(symbols: Collection[str]) -> dict[str, Quote]:

@@ -10,6 +10,7 @@ from django.db.models import Count, F, Max, Q
 from brokers import clocks
 from brokers.models import BrokerConnection
 from execution_site import audit
+from execution_site.apart import Apart, together
 from execution_site.events import EventType, record_event
 from orders import emergency, hints
 from orders.models import Fill, SubmissionAttempt
@@ -25,11 +26,12 @@ Outcome = SubmissionAttempt.Outcome
 NEVER_LEFT = (Outcome.UNSENT, Outcome.DRY_RUN)
 
 
-def evaluate(*, now: datetime) -> None:
+def evaluate(*, now: datetime, apart: Apart = together) -> None:
     """Read every breaker that is switched on, and move it to where its reading leads."""
     for row in Breaker.objects.filter(is_enabled=True).select_related("connection"):
-        reading = _READ[BreakerKind(row.kind)](row, now)
-        _move(row, reading, now=now)
+        with apart(f"breaker {row.pk} ({row})"):
+            reading = _READ[BreakerKind(row.kind)](row, now)
+            _move(row, reading, now=now)
 
 
 def act(breaker_id: int, *, now: datetime) -> None:

@@ -8,6 +8,7 @@ from brokers import bars
 from brokers.bars import BarBuilder
 from brokers.contract import QuoteUpdate
 from brokers.models import BrokerConnection
+from execution_site.apart import Apart, together
 from portfolio import history
 from risk import days
 
@@ -42,18 +43,25 @@ class HistoryKeeper:
         """Tell whether a second has gone by since it last stored."""
         return time.monotonic() - self._kept_at >= KEEP_SECONDS
 
-    def keep(self, accounts: Mapping[BrokerConnection, datetime]) -> None:
+    def keep(
+        self, accounts: Mapping[BrokerConnection, datetime], *, apart: Apart = together
+    ) -> None:
         """Store the bars, and each account at its market's time."""
         self._kept_at = time.monotonic()
-        self._bars.flush()
+        with apart("bars"):
+            self._bars.flush()
         for connection, now in accounts.items():
             day = connection.trading_date(now)
-            history.sample(connection_id=connection.pk, now=now, trading_date=day)
-            days.evaluate(connection_id=connection.pk, now=now, trading_date=day)
+            with apart(f"the minute of {connection.name}"):
+                history.sample(connection_id=connection.pk, now=now, trading_date=day)
+            with apart(f"the day of {connection.name}"):
+                days.evaluate(connection_id=connection.pk, now=now, trading_date=day)
             if self._days.get(connection.pk) != day:
                 self._days[connection.pk] = day
-                history.prune(connection_id=connection.pk, before=day - POINTS_KEPT)
+                with apart(f"old minutes of {connection.name}"):
+                    history.prune(connection_id=connection.pk, before=day - POINTS_KEPT)
         for symbol, minute in self._newest.items():
             if self._pruned.get(symbol) != minute.date():
                 self._pruned[symbol] = minute.date()
-                bars.prune(symbol, before=minute - BARS_KEPT)
+                with apart(f"old bars of {symbol}"):
+                    bars.prune(symbol, before=minute - BARS_KEPT)

@@ -1,4 +1,7 @@
-"""The market loop: quotes -> Greeks -> paper matching -> the venues' reports -> latest values."""
+"""The market loop: quotes -> Greeks -> paper matching -> latest values -> days and breakers.
+
+Venues are followed beside it (orders/following.py): nothing here waits for one.
+"""
 
 import json
 import logging
@@ -7,17 +10,19 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from django.db import transaction
 from django.utils import timezone
 
 from brokers import quotes
-from brokers.contract import BrokerError, QuoteUpdate
+from brokers.contract import QuoteUpdate
 from brokers.instruments import decimal_text
 from brokers.models import BrokerConnection
 from brokers.paper.venue import match
 from execution_site import bus, leases
+from execution_site.apart import Apart, guarded, refuse_old, under_lease
 from execution_site.models import ProcessStatus
-from orders import breaker_watch, group_view, monitoring
+from execution_site.outages import Causes
+from orders import breaker_watch, group_view
+from orders.following import Followers
 from orders.history_keeper import HistoryKeeper
 from orders.payloads import time_text
 from orders.selectors import SHOWN_GROUPS, shown_quotes
@@ -29,6 +34,7 @@ STEP_SECONDS = 0.25
 LEASE = "market_loop"
 LEASE_TTL = timedelta(seconds=3)
 PROCESS_SECONDS = 1.0
+SETTLE_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -41,46 +47,68 @@ class Feed(Protocol):
 
 
 class MarketLoop:
-    """One copy works, under its lease; the others stand by."""
+    """One copy works, under its lease; the others stand by.
+
+    Whatever fails, or is locked elsewhere, is left out of a round, and all else goes on.
+    """
 
     def __init__(self, feed: Feed | None, *, holder: str) -> None:
         self.feed = feed
         self.holder = holder
         self._processes_at = 0.0
+        self._causes = Causes(logger, settle=SETTLE_SECONDS)
+        self._followers = Followers()
         self._history = HistoryKeeper()
         self._greeks = GreeksKeeper()
 
-    def step(self, *, now: datetime) -> bool:
-        """Do one round; tell whether this copy holds the lease."""
+    def step(self) -> bool:
+        """Do one round; tell whether this copy holds the lease.
+
+        Each part takes the time as it begins: a round may be long, or paused.
+        """
         epoch = leases.acquire(LEASE, self.holder, ttl=LEASE_TTL)
         if epoch is None:
             return False
-        updates = list(self.feed.step(now)) if self.feed else []
-        if updates:
-            with transaction.atomic(durable=True):
-                leases.fence(LEASE, epoch)
-                quotes.store(updates, now=now)
+        apart = under_lease(LEASE, epoch, self._causes)
+        updates = self._quote(apart)
         symbols = [update.symbol for update in updates]
         self._greeks.see(symbols)
         if shows_greeks := self._greeks.is_due:
-            self._greeks.keep(now=now)
-        match(symbols, now=now)  # without quotes too: orders expire
-        self._follow(now=now)
-        self._publish(symbols, greeks=shows_greeks, now=now)
+            self._greeks.keep(now=timezone.now(), apart=apart)
+        with guarded("matching", self._causes):
+            match(symbols, now=timezone.now())  # without quotes too: orders expire
+        self._followers.follow(BrokerConnection.objects.enabled().values_list("name", "pk"))
+        with guarded("the push of latest values", self._causes):
+            self._publish(symbols, greeks=shows_greeks, now=timezone.now())
         self._history.see(updates)
         if self._history.is_due:
+            now = timezone.now()
             live = BrokerConnection.objects.enabled().filter(marketclock=None)
-            self._history.keep(dict.fromkeys(live, now))
-            breaker_watch.evaluate(now=now)
+            self._history.keep(dict.fromkeys(live, now), apart=apart)
+            breaker_watch.evaluate(now=timezone.now(), apart=apart)
         return True
 
-    def _follow(self, *, now: datetime) -> None:
-        """Read a page of each venue's reports: one that is away, or busy, holds up nobody."""
-        for account, connection_id in BrokerConnection.objects.enabled().values_list("name", "pk"):
-            try:
-                monitoring.follow(account, connection_id, now=now)
-            except BrokerError as e:
-                logger.warning("%s could not be followed: %s", account, e)
+    def _quote(self, apart: Apart) -> Sequence[QuoteUpdate]:
+        """Store what the feed has, but for quotes locked elsewhere; return what was stored."""
+        if self.feed is None:
+            return ()
+        taken, now = time.monotonic(), timezone.now()
+
+        def store(some: Sequence[QuoteUpdate], what: str) -> Sequence[QuoteUpdate]:
+            with apart(what):
+                quotes.store(some, now=now)
+                refuse_old(taken)
+                return some
+            return ()
+
+        updates = list(self.feed.step(now))
+        if not updates:
+            return ()
+        if stored := store(updates, "quotes"):
+            return stored
+        held = quotes.locked([update.symbol for update in updates])
+        free = [update for update in updates if update.symbol not in held]
+        return store(free, "quotes that are not locked") if held and free else ()
 
     def _publish(self, symbols: Sequence[str], *, greeks: bool, now: datetime) -> None:
         """Push the latest quotes, marks, Greeks and process states; nothing here is kept."""
@@ -103,12 +131,11 @@ class MarketLoop:
             bus.publish(bus.LATEST, json.dumps(frames))
 
 
-def run(feed: Feed | None, *, holder: str) -> None:
+def run(loop: MarketLoop) -> None:
     """Step for ever, a quarter of a second apart."""
-    loop = MarketLoop(feed, holder=holder)
     while True:
         started = time.monotonic()
-        loop.step(now=timezone.now())
+        loop.step()
         time.sleep(max(0.0, STEP_SECONDS - (time.monotonic() - started)))
 
 

@@ -128,6 +128,9 @@ def _cancel_first(orders: QuerySet[Order], *, now: datetime) -> bool:
 def follow(account: str, connection_id: int, *, now: datetime) -> int:
     """Read a venue's new reports, book them, and move the cursor in the same transaction.
 
+    The venue is asked without a transaction, however long it takes. Who has moved the cursor
+    meanwhile was faster: what was read is then left to the next call.
+
     :returns: how many reports were read
     """
     seen, _ = StreamCursor.objects.get_or_create(
@@ -136,9 +139,8 @@ def follow(account: str, connection_id: int, *, now: datetime) -> int:
     page = registry.adapter_for(account).reports_since(seen.cursor)
     if not page.reports:
         return 0
+    unmoved = StreamCursor.objects.filter(connection_id=connection_id, cursor=seen.cursor)
     with transaction.atomic(durable=True):
-        fills.book_in_transaction(account, page.reports, now=now)
-        StreamCursor.objects.filter(connection_id=connection_id).update(
-            cursor=page.cursor, updated_at=now
-        )
+        if unmoved.update(cursor=page.cursor, updated_at=now):
+            fills.book_in_transaction(account, page.reports, now=now)
     return len(page.reports)

@@ -7,6 +7,7 @@ from typing import Any
 
 from brokers import clocks
 from brokers.models import BrokerConnection
+from execution_site.apart import Apart, together
 from portfolio import greeks, revaluation
 from portfolio.aggregation import GREEKS
 
@@ -31,12 +32,13 @@ class GreeksKeeper:
         """Tell whether a second has passed."""
         return time.monotonic() - self._kept_at >= EVERY_SECONDS
 
-    def keep(self, *, now: datetime) -> None:
+    def keep(self, *, now: datetime, apart: Apart = together) -> None:
         """Revalue what moved; `now` is its market's time."""
         self._kept_at = time.monotonic()
         moved, self._moved = self._moved, set()
-        if moved:
-            revaluation.revalue(revaluation.underlyings_of(moved), now=now)
+        for underlying in sorted(revaluation.underlyings_of(moved)) if moved else ():
+            with apart(f"Greeks of {underlying}"):
+                revaluation.revalue([underlying], now=now)
 
     def shown(self, *, now: datetime) -> list[dict[str, Any]]:
         """Return the sums of each live account by underlying; `now` is the wall's time.

@@ -9,6 +9,7 @@ that has died or grown old.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from decimal import Decimal
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
@@ -28,21 +29,23 @@ from brokers.paper.models import PaperOrder, PaperReport
 from execution_site import statements
 
 ALIAS = "paper"
+PATIENCE = timedelta(seconds=1)
 WORKING = frozenset({VenueStatus.ACCEPTED.value, VenueStatus.PARTIALLY_FILLED.value})
 
 #: The lock comes last: what is set before it applies to the wait for it, so that a call ends within
 #: the adapter's timeout. 7 keeps these locks apart from others made of a text.
 _OPEN = """
 SELECT set_config('synchronous_commit', 'off', true), set_config('statement_timeout', '1s', true),
-       set_config('lock_timeout', '1s', true), pg_advisory_xact_lock(hashtextextended(%s, 7))
+       set_config('lock_timeout', %s, true), pg_advisory_xact_lock(hashtextextended(%s, 7))
 """
 
 
 @contextmanager
-def serialised(account: str) -> Iterator[None]:
+def serialised(account: str, *, patience: timedelta = PATIENCE) -> Iterator[None]:
     """Run one write of an account's ledger, alone and on disk before it returns.
 
-    Read in a statement of the body, never in the one that waits for the lock.
+    Read in a statement of the body, never in the one that waits for the lock. No lock is waited for
+    longer than `patience`.
 
     :raises BrokerUnavailable: nothing was written
     :raises OutcomeUnknown: the commit had begun when the database went away
@@ -51,7 +54,8 @@ def serialised(account: str) -> Iterator[None]:
     try:
         connections[ALIAS].close_if_unusable_or_obsolete()
         with transaction.atomic(using=ALIAS, durable=True):
-            statements.run(_OPEN, [account], using=ALIAS)
+            lock_timeout = f"{patience / timedelta(milliseconds=1):.0f}ms"
+            statements.run(_OPEN, [lock_timeout, account], using=ALIAS)
             yield
             committing = True
         statements.flush(using=ALIAS)

@@ -9,7 +9,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import connections
@@ -34,11 +34,17 @@ from brokers.paper.desk import Desk, Market, markets, meet, moves, terms_of
 from brokers.paper.matching import draw
 from brokers.paper.models import PaperOrder, PaperReport
 from brokers.paper.rules import Terms
+from execution_site.outages import Causes
 
 PAGE = 500
 _OVER = {"DAY": "the trading day has ended", "GTD": "the time it expires at has come"}
 
+MATCH_PATIENCE = timedelta(milliseconds=100)
+MATCH_SECONDS = 1.0  # from reading quotes to writing what they fill
+SETTLE_SECONDS = 5.0
+
 logger = logging.getLogger(__name__)
+_causes = Causes(logger, settle=SETTLE_SECONDS)
 
 
 class PaperVenue:
@@ -146,7 +152,8 @@ def match(symbols: Collection[str], *, now: datetime) -> None:
 
     `now` is the wall's time; accounts that are replayed have their own. Three statements where
     nothing fills; an account is locked only where something does. An account that cannot be served
-    now holds up no other: its orders work on, against the next quote.
+    now, or is busy for longer than `MATCH_PATIENCE`, holds up no other: its orders work on, against
+    the next quote.
 
     :raises DatabaseError: the ledger cannot be read at all
     """
@@ -165,32 +172,52 @@ def match(symbols: Collection[str], *, now: datetime) -> None:
         try:
             moved = _moved(order, now_quoted.get(order.symbol))
         except BrokerError as e:
-            logger.warning("paper orders of %s not matched: %s", order.account, e)
+            _causes.begin(f"matching for {order.account}", e)
             continue
         if _is_over(order, at) or moved:
             due[order.account].append(order.pk)
+    began = time.monotonic()
     for account, order_ids in sorted(due.items()):
+        what = f"matching for {account}"
+        passed = timedelta(seconds=time.monotonic() - began)
         try:
-            match_account(account, order_ids, now=now)
+            _match_in_time(account, order_ids, now=now + passed)
         except BrokerError as e:
-            logger.warning("paper orders of %s not matched: %s", account, e)
+            _causes.begin(what, e)
+        else:
+            _causes.end(what)
 
 
 def match_account(account: str, order_ids: Collection[int], *, now: datetime) -> None:
     """Match or expire these orders of one account, in the order of their arrival."""
     with ledger.serialised(account):
-        orders = list(ledger.working().filter(account=account, pk__in=order_ids))
-        desk = Desk(account, {order.symbol for order in orders}, now=now)
-        for order in orders:
-            if _is_over(order, desk.now):
-                desk.end(
-                    order,
-                    VenueStatus.EXPIRED,
-                    _OVER.get(order.time_in_force, "the contract has expired"),
-                )
-            else:
-                desk.work(order)
+        _dealt(account, order_ids, now=now).write()
+
+
+def _match_in_time(account: str, order_ids: Collection[int], *, now: datetime) -> None:
+    """Match as `match_account`, but not at what was quoted before we stood still.
+
+    :raises BrokerUnavailable: the account is busy, or its quotes were read too long ago
+    """
+    with ledger.serialised(account, patience=MATCH_PATIENCE):
+        began = time.monotonic()
+        desk = _dealt(account, order_ids, now=now)
+        if (took := time.monotonic() - began) > MATCH_SECONDS:
+            raise BrokerUnavailable(f"stood still for {took:.1f} s: the quotes are of before")
         desk.write()
+
+
+def _dealt(account: str, order_ids: Collection[int], *, now: datetime) -> Desk:
+    """Return the account's desk after it has done what these orders' quotes do, unwritten."""
+    orders = list(ledger.working().filter(account=account, pk__in=order_ids))
+    desk = Desk(account, {order.symbol for order in orders}, now=now)
+    for order in orders:
+        if _is_over(order, desk.now):
+            reason = _OVER.get(order.time_in_force, "the contract has expired")
+            desk.end(order, VenueStatus.EXPIRED, reason)
+        else:
+            desk.work(order)
+    return desk
 
 
 def ledger_positions(account: str) -> dict[str, Decimal]:

@@ -88,7 +88,7 @@ def test_a_venue_that_never_stops_reporting_holds_up_no_breaker(account, monkeyp
     reports = itertools.repeat(1, 1000)
     monkeypatch.setattr(monitoring, "follow", lambda *_, **__: next(reports))
 
-    MarketLoop(None, holder="here").step(now=now())
+    MarketLoop(None, holder="here").step()
 
     assert Breaker.objects.get().evaluated_at is not None
     assert next(reports) == 1

@@ -168,7 +168,7 @@ def test_the_market_loop_revalues_what_moves(hold):
     loop = MarketLoop(Feed(), holder="test")
     loop._greeks.see(["IDX"])
 
-    assert loop.step(now=now())
+    assert loop.step()
 
     assert OptionGreeks.objects.filter(problem="").count() == 10
 

@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from execution_site.demo_chain import DemoMarket
 from execution_site.leases import LeaseLost
 from orders import market_loop
-from orders.market_loop import Feed
+from orders.market_loop import Feed, MarketLoop
 
 PAUSE_SECONDS = 0.5
 
@@ -27,11 +27,10 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **__: Any) -> None:
         """Run until told to stop; a database that is away is waited for."""
-        feed = _feed()
-        holder = f"{socket.gethostname()}:{os.getpid()}"
+        loop = MarketLoop(_feed(), holder=f"{socket.gethostname()}:{os.getpid()}")
         while True:
             try:
-                market_loop.run(feed, holder=holder)
+                market_loop.run(loop)
             except (DatabaseError, InterfaceError, LeaseLost) as e:
                 logger.warning("market loop paused: %s", e)
                 close_old_connections()
