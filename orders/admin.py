@@ -217,7 +217,16 @@ class StreamCursorAdmin(ReadOnlyAdmin):
 class OrderGroupAdmin(ReadOnlyAdmin):
     """Several orders that are one decision."""
 
-    list_display = ("id", "type", "connection", "strategy", "status", "failure", "created_at")
+    list_display = (
+        "id",
+        "type",
+        "connection",
+        "strategy",
+        "status",
+        "failure",
+        "alert",
+        "created_at",
+    )
     list_filter = ("status", "type", "connection")
     list_select_related = ("connection",)
     search_fields = ("strategy",)

@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet, Sum
 from brokers.models import Broker, BrokerConnection, PaperHolding, PaperReport
 from execution_site.events import Event, EventType
 from orders.models import Fill, FillAmendment, Order
+from orders.share_rows import BEHIND, SharedPosition
 from portfolio.models import ClosedTrade, Position
 from risk.limits import Metric
 from risk.models import RiskUsage
@@ -66,6 +67,7 @@ def differences(accounts: list[str] | None = None) -> Iterator[str]:
     for connection in connections:
         yield from _orders(connection)
         yield from _positions(connection)
+        yield from _shares(connection)
         yield from _log(connection)
         yield from _trades(connection)
         if connection.broker == Broker.PAPER:
@@ -142,6 +144,17 @@ def _positions(connection: BrokerConnection) -> Iterator[str]:
                 held = f"position {key[0]} {key[1]}: {name} is {_text(was)}"
                 yield f"{held}, its fills fold to {_text(again)}"
     yield from _closed(connection, folded)
+
+
+def _shares(connection: BrokerConnection) -> Iterator[str]:
+    """Compare what groups and nobody hold of a position with it, where all is attributed."""
+    kept = SharedPosition.objects.exclude(BEHIND).filter(position__connection=connection)
+    kept = kept.annotate(held=Sum("shares__quantity"), fees=Sum("shares__commission"))
+    for row in kept.select_related("position"):
+        for name, of_shares in (("quantity", row.held), ("commission", row.fees)):
+            if (of_position := getattr(row.position, name)) != of_shares:
+                said = f"{name} is {of_position}, its shares sum to {of_shares}"
+                yield f"position {row.position.strategy} {row.position.instrument_id}: {said}"
 
 
 def _closed(

@@ -2,7 +2,8 @@
 
 A group goes in by stages, each leg's order released when the stage before it is filled. Once a leg
 has ended unfilled, or its time is over, whatever still works is cancelled, and when all has ended
-the policy decides: KEEP what is filled, or UNWIND it. An unwinding closes short legs before the
+the policy decides: KEEP what is filled, or UNWIND it. A group that is filled or kept is CLOSED once
+its legs hold nothing any more, whoever closed them. An unwinding closes short legs before the
 long ones that protect them, and does not end while something is held: a leg whose closing orders
 close nothing is left alone for 1, 2, 4, ... at most 60 seconds between two of them, and people are
 alerted at each step of `ESCALATES_AFTER`.
@@ -48,8 +49,9 @@ class OnLegFailure(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegState:
-    """One leg as it stands. `held` is what it has opened and not closed again, positive.
+    """One leg as it stands. `held` is what it holds now, whoever has closed the rest; positive.
 
+    `side` is that of what it holds, and of its entry while it holds nothing.
     `closing`: an order to close it works. `waits`: its order is not released yet. `turned_away` is
     how many orders to close it have ended in a row and closed nothing, the last of them at
     `turned_away_at`.
@@ -122,8 +124,9 @@ def next_step(
     filled = any(leg.filled for leg in legs)
     standing = GroupStatus.PARTIALLY_FILLED if filled else GroupStatus.CREATED
     whole = all(leg.status is OrderStatus.FILLED for leg in legs)
+    closed = not any(leg.held or leg.closing for leg in legs)
     if whole and not exiting:
-        return Step(status=GroupStatus.FILLED, settled=True)
+        return Step(status=GroupStatus.CLOSED if closed else GroupStatus.FILLED, settled=True)
     if exiting or giving_up or any(leg.fell_short for leg in legs):
         if not all(leg.ended for leg in legs):
             return Step(status=GroupStatus.UNWINDING if exiting else standing, cancel=True)
@@ -133,7 +136,7 @@ def next_step(
             return Step(status=ended, settled=True)
         if policy is OnLegFailure.UNWIND or exiting:
             return _unwind(legs)
-        return Step(status=standing, settled=True)
+        return Step(status=GroupStatus.CLOSED if closed else standing, settled=True)
     stage = min(leg.stage for leg in legs if leg.status is not OrderStatus.FILLED)
     due = tuple(leg.number for leg in legs if leg.stage == stage and leg.waits)
     return Step(status=standing, release=due)

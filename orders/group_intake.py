@@ -17,7 +17,7 @@ from django.db import transaction
 from brokers import calendars
 from brokers.contract import TimeInForce
 from execution_site.events import EventType, canonical, record_event
-from orders import admission, facts, group_legs, hints
+from orders import admission, facts, group_legs, hints, sharing
 from orders.admission import Ticket, new_decision, new_order
 from orders.clients import ApiClient
 from orders.group_course import GroupStatus
@@ -99,6 +99,7 @@ def _record(  # noqa: PLR0917 all it takes
                     orders.append(_admit(judged[-1], wanted, request, client, now=now, day=day))
             if any(not one.verdict.approved for one in judged):
                 raise _Refused  # noqa: TRY301 the way out of the savepoint
+            sharing.begin(wanted, orders)
     except _Refused:
         group, orders = None, []
         for one in judged:

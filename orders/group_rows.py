@@ -25,8 +25,7 @@ class OrderGroup(models.Model):
     looked at again: never once it is settled. `expected` is what its legs were to cost, lose and
     make at most when it was admitted. `unwinding_at` is when its unwinding began, or was last
     asked for; `escalations` is how many times people have been alerted since that it goes on,
-    `alert` what they were told last. `closed_elsewhere` numbers legs of which the strategy holds
-    nothing any more, though not this group has closed them.
+    `alert` what they were told last. What its legs hold is in `orders/share_rows.py`.
     """
 
     signal = models.OneToOneField(Signal, on_delete=models.PROTECT, related_name="group")
@@ -40,7 +39,6 @@ class OrderGroup(models.Model):
     exit_reason = models.CharField(max_length=200, blank=True)
     detail = models.CharField(max_length=200, blank=True)
     expected = models.JSONField(null=True)
-    closed_elsewhere = models.JSONField(default=list)
     unwinding_at = models.DateTimeField(null=True)
     escalations = models.PositiveIntegerField(default=0)
     alert = models.CharField(max_length=200, blank=True)

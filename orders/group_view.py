@@ -1,4 +1,7 @@
-"""What a group has made and would make: PnL leg by leg, Greeks, net debit, extremes at expiry."""
+"""What a group has made and would make: PnL leg by leg, Greeks, net debit, extremes at expiry.
+
+All of it is of what its legs hold at this moment, whoever has closed the rest (orders/sharing.py).
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,17 +12,17 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from brokers.contract import Side
 from brokers.instruments import InstrumentKind, decimal_text, optional_text
 from brokers.models import Instrument
 from brokers.symbols import Right
-from orders.booking import Folded, effective, fold, in_order
-from orders.folding import amendments_of, execution
+from orders import sharing
 from orders.group_course import FINAL
 from orders.group_payloads import group_json, payoff_json
-from orders.models import Fill, FillAmendment, Order, OrderGroup, Origin
+from orders.models import Order, OrderGroup, Origin
 from orders.payloads import order_json, time_text
 from portfolio.aggregation import GREEKS
-from portfolio.holding import unrealized_pnl
+from portfolio.holding import Holding, unrealized_pnl
 from portfolio.payoff import Leg, MixedExpiries, Payoff, payoff
 
 ZERO = Decimal(0)
@@ -49,13 +52,16 @@ def brief(group: OrderGroup) -> dict[str, Any]:
 def describe(group: OrderGroup) -> dict[str, Any]:
     """Return a group with its PnL, Greeks and extremes at expiry.
 
-    PnL is of its own fills, commission apart; what has no mark makes it unknown. Extremes are of
-    what is held, at the prices that were paid; None where nothing is, or where they cannot be told.
+    PnL is of the fills that opened and closed its legs, commission apart; what has no mark makes it
+    unknown. Extremes at expiry stand three times: `expected` when it was admitted, `actual` as its
+    entries were filled, `held` of what is left of that. None where nothing is, or where they cannot
+    be told.
     """
     (held,) = _hold([group])
     return _with_orders(group, held.orders) | {
         "pnl": held.pnl(),
         "greeks": held.greeks(),
+        "actual": payoff_json(held.entered()),
         "held": payoff_json(held.payoff()),
     }
 
@@ -66,7 +72,8 @@ def rows(groups: Iterable[OrderGroup]) -> list[dict[str, Any]]:
 
 
 def _row(held: "_Held") -> dict[str, Any]:
-    group, extremes = held.group, payoff_json(held.payoff()) or {}
+    """Return a group's line; what it can lose and make is of what it holds, beside `expected`."""
+    group = held.group
     greeks: Mapping[str, float | None] = held.greeks() or dict.fromkeys(GREEKS)
     return {
         "id": group.pk,
@@ -78,13 +85,20 @@ def _row(held: "_Held") -> dict[str, Any]:
         ),
         "status": str(group.status),
         "alert": group.alert,
-        "net_debit": extremes.get("net_debit"),
-        "max_loss": extremes.get("max_loss"),
+        "held": _extremes(payoff_json(held.payoff())),
+        "expected": _extremes(group.expected),
         "total_pnl": held.pnl()["total_pnl"],
         "delta": greeks["delta"],
         "vega": greeks["vega"],
         "updated_at": time_text(group.updated_at),
     }
+
+
+def _extremes(found: Mapping[str, Any] | None) -> dict[str, str | None]:
+    """Return extremes as a line shows them: nothing where they are not known."""
+    found = found or {}
+    shown = {name: found.get(name) for name in ("net_debit", "max_loss", "max_profit")}
+    return shown | {"breakevens": ", ".join(found.get("breakevens", ())) or None}
 
 
 def _with_orders(group: OrderGroup, orders: Iterable[Order]) -> dict[str, Any]:
@@ -100,15 +114,8 @@ def _hold(groups: Sequence[OrderGroup]) -> list["_Held"]:
     found = Order.objects.filter(group__in=groups).select_related(*related)
     for order in found.order_by("leg", "pk"):
         orders[order.group_id or 0].append(order)
-    fills = list(Fill.objects.filter(order__group__in=groups))
-    amended = FillAmendment.objects.filter(
-        connection__in={group.connection_id for group in groups},
-        venue_trade_id__in={fill.venue_trade_id for fill in fills},
-    ).exists()
-    by_order: defaultdict[int, list[Fill]] = defaultdict(list)
-    for fill in fills:
-        by_order[fill.order_id].append(fill)
-    return [_Held(group, orders[group.pk], by_order, amended=amended) for group in groups]
+    shares = sharing.of_groups(groups)
+    return [_Held(group, orders[group.pk], shares) for group in groups]
 
 
 class _Held:
@@ -118,20 +125,17 @@ class _Held:
         self,
         group: OrderGroup,
         orders: Sequence[Order],
-        fills: Mapping[int, Sequence[Fill]],
-        *,
-        amended: bool,
+        shares: Mapping[tuple[int, int], Holding],
     ) -> None:
         self.group, self.orders = group, orders
-        self.legs = []
-        for opened in orders:
-            if opened.origin != Origin.SIGNAL:
-                continue
-            own = [f for o in orders if o.leg == opened.leg for f in fills.get(o.pk, ())]
-            self.legs.append(_Leg(opened, own, amended=amended))
+        self.legs = [
+            _Leg(order, shares[group.pk, order.instrument_id])
+            for order in orders
+            if order.origin == Origin.SIGNAL
+        ]
 
     def pnl(self) -> dict[str, Any]:
-        """Return what its own fills have made; what has no mark makes it unknown."""
+        """Return what its legs have made; what has no mark makes it unknown."""
         realized = sum((leg.held.realized_pnl for leg in self.legs), ZERO)
         unrealized = _total([leg.unrealized for leg in self.legs])
         commission = sum((leg.held.commission for leg in self.legs), ZERO)
@@ -159,33 +163,44 @@ class _Held:
 
     def payoff(self) -> Payoff | None:
         """Return the extremes at expiry of what is held, at the prices that were paid."""
-        held = [leg for leg in self.legs if leg.held.quantity]
-        if not held:
-            return None
-        try:
-            return payoff([leg.at_expiry for leg in held])
-        except MixedExpiries:
-            return None
+        return _payoff(
+            [leg.at_expiry(leg.held.quantity, leg.held.average_price) for leg in self.legs]
+        )
+
+    def entered(self) -> Payoff | None:
+        """Return the extremes at expiry of all that its entries have bought and sold."""
+        return _payoff([leg.at_expiry(leg.entered, leg.opened.average_price) for leg in self.legs])
+
+
+def _payoff(legs: Sequence[Leg]) -> Payoff | None:
+    held = [leg for leg in legs if leg.quantity]
+    if not held:
+        return None
+    try:
+        return payoff(held)
+    except MixedExpiries:
+        return None
 
 
 class _Leg:
-    """One leg: its instrument, and the fold of what has been traded in it for the group."""
+    """One leg: its entry, its instrument, and what it holds and has made."""
 
-    def __init__(self, opened: Order, fills: Sequence[Fill], *, amended: bool) -> None:
-        self.opened, self.instrument = opened, opened.instrument
-        done = in_order(map(execution, fills))
-        counting = effective(done, amendments_of(opened, done) if amended else {})
-        self.held = fold(Folded(), counting, multiplier=self.instrument.multiplier).now.held
+    def __init__(self, opened: Order, held: Holding) -> None:
+        self.opened, self.instrument, self.held = opened, opened.instrument, held
 
     @property
-    def at_expiry(self) -> Leg:
-        """Return it as a part of a payoff, at the price that was paid."""
+    def entered(self) -> Decimal:
+        """Return what its entry has bought, negative for sold."""
+        return self.opened.filled_quantity * Side(self.opened.side).sign
+
+    def at_expiry(self, quantity: Decimal, price: Decimal | None) -> Leg:
+        """Return a signed quantity of it, traded at a price, as a part of a payoff."""
         instrument = self.instrument
         return Leg(
             underlying=instrument.underlying or instrument.symbol,
-            quantity=self.held.quantity,
+            quantity=quantity,
             multiplier=instrument.multiplier,
-            price=self.held.average_price or ZERO,
+            price=price or ZERO,
             sign={"": 0, Right.CALL: 1, Right.PUT: -1}[instrument.right],
             strike=instrument.strike,
             expiry=instrument.expiry_date,

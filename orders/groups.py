@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from itertools import takewhile
 
@@ -21,7 +20,7 @@ from django.db.models import F, Q, QuerySet
 
 from brokers.contract import Side
 from execution_site.events import EventType, record_event
-from orders import entries, facts, hints
+from orders import entries, facts, hints, sharing
 from orders.admission import Ticket, decide
 from orders.group_course import (
     FINAL,
@@ -55,14 +54,19 @@ class NotExitable(Exception):
 
 
 def due(*, now: datetime) -> list[int]:
-    """Return the groups to be looked at: unsettled ones, and settled ones with later news."""
+    """Return the groups to be looked at: unsettled ones, and settled ones with later news.
+
+    News is a leg's order that has changed, and anybody's trade in a position that the group holds.
+    """
     late = Q(settled_at__gt=now - LOOKED_BACK, orders__updated_at__gt=F("settled_at"))
-    rows = OrderGroup.objects.filter(Q(due_at__lte=now) | late).order_by("pk")
+    traded = Q(pk__in=sharing.to_look_at())
+    rows = OrderGroup.objects.filter(Q(due_at__lte=now) | late | traded).order_by("pk")
     return list(rows.values_list("pk", flat=True).distinct())
 
 
 def advance(group_id: int, *, now: datetime) -> None:
     """Do the next step of a group. Safe to call twice, and at any time."""
+    sharing.keep(group_id)
     with transaction.atomic(durable=True):
         group = _locked(group_id)
         legs = _legs(group)
@@ -105,7 +109,7 @@ def _locked(group_id: int) -> OrderGroup:
 
 
 def _legs(group: OrderGroup) -> list[LegState]:
-    """Return the legs as their orders are now."""
+    """Return the legs as their orders are, and as they hold now: read later, so not behind them."""
     opened: dict[int, Order] = {}
     closings: defaultdict[int, list[Order]] = defaultdict(list)
     for order in group.orders.order_by("pk"):
@@ -114,25 +118,23 @@ def _legs(group: OrderGroup) -> list[LegState]:
             opened[number] = order
         else:
             closings[number].append(order)
-    elsewhere = set(group.closed_elsewhere)
+    held = sharing.of_groups([group])
     in_order = sorted(opened.items())
     stage_of = stages([Side(order.side) for _, order in in_order])
     legs = []
     for (number, order), stage in zip(in_order, stage_of, strict=True):
-        own = closings[number]
-        closed = sum((one.filled_quantity for one in own), Decimal(0))
+        own, holds = closings[number], held[group.pk, order.instrument_id].quantity
+        entered = Side(order.side)
         in_vain = _in_vain(own, since=group.unwinding_at)
         legs.append(
             LegState(
                 number=number,
-                side=Side(order.side),
+                side=entered.opposite if holds * entered.sign < 0 else entered,
                 stage=stage,
                 status=OrderStatus(order.status),
                 waits=order.status == OrderStatus.PENDING and order.due_at is None,
                 filled=order.filled_quantity,
-                held=Decimal(0)
-                if number in elsewhere
-                else max(order.filled_quantity - closed, Decimal(0)),
+                held=abs(holds),
                 closing=any(one.status in OPEN for one in own),
                 turned_away=len(in_vain),
                 turned_away_at=in_vain[0].updated_at if in_vain else None,
@@ -244,7 +246,7 @@ def _save(group: OrderGroup, *, now: datetime, tell: bool = True) -> None:
 def _close(group_id: int, number: int, *, now: datetime) -> None:
     """Close what a group holds of a leg by one order, through the gate, unless one works already.
 
-    The strategy's position may be smaller by now: no more than that is closed.
+    What other orders are closing of the strategy's position is left to them.
     """
     opened = Order.objects.select_related("connection", "instrument").get(
         group_id=group_id, leg=number, origin=Origin.SIGNAL
@@ -266,18 +268,14 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
     with transaction.atomic(durable=True):
         shared = facts.lock(known, asked, now=now)
         group = _locked(group_id)
+        locks.rows(_position_of(opened))
         leg = next(leg for leg in _legs(group) if leg.number == number)
         if not leg.held or leg.closing or leg.rests(now=now):
             return
-        locks.rows(_position_of(opened))
+        asked = replace(asked, side=leg.side.opposite)
         earlier = group.orders.filter(leg=number, origin=Origin.UNWIND).count()
         seen = facts.read(known, asked, shared, now=now, day=day)
         can_close = facts.closable(seen, leg.side.opposite)
-        if seen.strategy.net * leg.side.sign <= 0:
-            group.closed_elsewhere = [*group.closed_elsewhere, number]
-            group.detail = f"leg {number} was closed elsewhere"
-            _save(group, now=now)
-            return
         if not can_close:  # what they do not close is closed here
             _wait(group, f"leg {number} is being closed by other orders", now=now)
             return

@@ -20,6 +20,7 @@ from orders.clients import ApiClient, ApiKey
 from orders.group_rows import OrderGroup
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
 from orders.replacements import Replacement
+from orders.share_rows import PositionShare, SharedPosition
 from orders.signal_rows import Action, Signal, SignalStatus
 from portfolio.holding import CONTEXT, quantize
 from risk.models import RiskDecision
@@ -33,7 +34,9 @@ __all__ = [
     "FillAmendment",
     "Order",
     "OrderGroup",
+    "PositionShare",
     "Replacement",
+    "SharedPosition",
     "Signal",
     "SignalStatus",
     "StreamCursor",
