@@ -104,7 +104,8 @@ def _problem(
 
 
 def _unavailable() -> Response:
-    response = _problem(503, "unavailable", "The database is away; nothing was done. Try again.")
+    said = "The database did not answer in time: whether this was done is not known. "
+    response = _problem(503, "unavailable", said + "Ask again with the same key.")
     response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 

@@ -3,9 +3,10 @@
 from django.db import models
 
 from execution_site.events import Event, Seal
+from execution_site.idempotency import KeyedRequest
 from execution_site.leases import Lease
 
-__all__ = ["Event", "Lease", "ProcessStatus", "Seal"]
+__all__ = ["Event", "KeyedRequest", "Lease", "ProcessStatus", "Seal"]
 
 
 class ProcessStatus(models.Model):

@@ -6,7 +6,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 
 from brokers import api as brokers
 from execution_site import health
-from orders.api import groups, limits, orders, signals, system
+from orders.api import actions, groups, limits, orders, signals, system
 from portfolio import api as portfolio
 
 api = [
@@ -36,6 +36,9 @@ api = [
     path("proposals", limits.ProposalList.as_view()),
     path("proposals/<int:pk>/approve", limits.ProposalApprove.as_view()),
     path("proposals/<int:pk>/decline", limits.ProposalDecline.as_view()),
+    path("actions", actions.ActionList.as_view()),
+    path("actions/<int:pk>", actions.ActionDetail.as_view()),
+    path("actions/<int:pk>/withdraw", actions.ActionWithdraw.as_view()),
     path("instruments", brokers.InstrumentList.as_view()),
     path("instruments/<str:symbol>", brokers.InstrumentDetail.as_view()),
     path("bars/<str:symbol>", brokers.BarList.as_view()),

@@ -21,7 +21,7 @@ from risk.models import SystemControl
 class SystemControlAdmin(ReadOnlyAdmin):
     """The one row that gates trading: changed by audited actions, never through a form."""
 
-    list_display = ("__str__", "mode", "kill_switches", "live_trading_enabled", "epoch")
+    list_display = ("__str__", "mode", "kill_switches", "live_trading_enabled", "epoch_in_force")
     list_display_links = ("__str__",)
     exclude = ("installation",)
     action_form = ReasonForm
@@ -35,6 +35,11 @@ class SystemControlAdmin(ReadOnlyAdmin):
         "engage_reduce_only",
         "release_kill",
     )
+
+    @admin.display(description="epoch")
+    def epoch_in_force(self, _: SystemControl) -> int:
+        """Return the epoch that a send granted now would carry."""
+        return control.epoch()
 
     @admin.display(description="kill switches")
     def kill_switches(self, _: SystemControl) -> str:
@@ -153,7 +158,7 @@ class SystemControlAdmin(ReadOnlyAdmin):
         try:
             said = change(request.user.get_username(), reason)
         except control.NotDrained as e:
-            unfinished = f"Done, but a sender granted before may still send: {e}."
+            unfinished = f"Done, but a sender granted before may still send: {e}. Draining goes on."
             self.message_user(request, unfinished, messages.ERROR)
         except emergency.NotReleasable as e:
             self.message_user(request, f"Not released: {e}.", messages.ERROR)

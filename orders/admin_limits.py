@@ -69,7 +69,7 @@ class RiskLimitAdmin(AuditedAdmin):
         """Save a limit, or propose it where loosening one takes two people."""
         if change and _two_people() and _loosens(RiskLimit.objects.get(pk=obj.pk), obj):
             values = {k: v for k, v in json_values(obj).items() if k != "id"}
-            proposals.propose_or_apply(
+            proposals.propose(
                 ChangeKind.LIMIT_UP,
                 target=str(obj.pk),
                 after={"id": obj.pk, "values": values},

@@ -11,6 +11,7 @@ from django.db import transaction
 from brokers.instruments import optional_text
 from execution_site import audit
 from execution_site.events import EventType, record_event
+from execution_site.idempotency import once
 from orders import facts, hints
 from orders.admission import decide
 from orders.approvals import Approval
@@ -46,7 +47,7 @@ def approve(
     known = facts.references(account, symbol, now=now)
     day = signal.connection.trading_date(known.clock or now)
     asked: Asked = asked_by(request, signal.client, approved_by=actor)
-    with transaction.atomic(durable=True):
+    with once():
         shared = facts.lock(known, asked, now=now)
         lock_rows(request, known)
         approval, signal = _waiting(signal_id, now=now)
@@ -78,7 +79,7 @@ def decline(signal_id: int, *, actor: str, reason: str, now: datetime) -> Signal
     """
     if not reason.strip():
         raise audit.ReasonRequired("decline")
-    with transaction.atomic(durable=True):
+    with once():
         approval, signal = _waiting(signal_id, now=now)
         _settle(
             approval,

@@ -220,9 +220,11 @@ def _closable(order: Order, switches: Switches) -> Decimal:
 def _reduces_account(order: Order, switches: Switches) -> bool:
     """Tell whether the whole order also reduces what all strategies of the account hold together.
 
-    Only then may the venue, which knows the account alone, be told that it is reduce-only.
+    Only then may the venue, which knows the account alone, be told that it is reduce-only. What
+    else works on its side may be filled first, and is taken as filled.
     """
-    return -switches.account_position * Side(order.side).sign >= order.quantity
+    held = -switches.account_position * Side(order.side).sign
+    return held - switches.account_closing >= order.quantity
 
 
 def _refuse(order: Order, reason: str, *, now: datetime) -> None:

@@ -12,10 +12,12 @@ from brokers.models import BrokerConnection
 from execution_site import audit
 from execution_site.apart import Apart, together
 from execution_site.events import EventType, record_event
-from orders import emergency, hints
-from orders.models import Fill, SubmissionAttempt
+from execution_site.idempotency import once
+from orders import hints, mass_actions
+from orders.models import Fill, MassAction, SubmissionAttempt
 from orders.selectors import breaker_json
 from portfolio.models import ClosedTrade
+from risk import locks
 from risk.breakers import BreakerAction, BreakerKind, BreakerState, Reading, Standing, advance
 from risk.kills import Scope
 from risk.models import Breaker, DayResult
@@ -37,23 +39,34 @@ def evaluate(*, now: datetime, apart: Apart = together) -> None:
 def act(breaker_id: int, *, now: datetime) -> None:
     """Do what a tripped breaker is to do beside blocking: cancel or flatten in its scope.
 
-    It is marked as done afterwards: whoever dies half-way leaves it to be done again, and doing it
-    twice cancels and closes nothing twice.
+    It is marked as done with the row that says what to do, which whoever looks at it next finishes.
     """
     waiting = Breaker.objects.filter(pk=breaker_id, state=BreakerState.TRIPPED, acted_at=None)
-    row = waiting.select_related("connection").first()
-    if row is None:
-        return
+    with transaction.atomic(durable=True):
+        if not locks.rows(waiting):
+            return
+        row = Breaker.objects.select_related("connection").get(pk=breaker_id)
+        action = _ask(row, now=now)
+        waiting.update(acted_at=now)
+    if action is not None:
+        mass_actions.begin(action.pk)
+
+
+def _ask(row: Breaker, *, now: datetime) -> MassAction | None:
+    """Write down what a tripped breaker wants done; None where it only blocks."""
+    kinds = {
+        BreakerAction.FLATTEN: MassAction.Kind.FLATTEN,
+        BreakerAction.CANCEL: MassAction.Kind.CANCEL,
+    }
+    if (kind := kinds.get(BreakerAction(row.action))) is None:
+        return None
     scope = Scope(
         account=row.connection.name if row.connection else None, strategy=row.strategy or None
     )
-    accounts = list(BrokerConnection.objects.enabled().values_list("name", flat=True))
+    accounts = BrokerConnection.objects.enabled().values_list("name", flat=True)
     actor = f"breaker {row.kind}"
-    if row.action == BreakerAction.FLATTEN:
-        emergency.flatten(scope, accounts=accounts, actor=actor, reason=row.detail, now=now)
-    elif row.action == BreakerAction.CANCEL:
-        emergency.cancel_all(scope, accounts=accounts, actor=actor, now=now)
-    waiting.filter(tripped_at=row.tripped_at).update(acted_at=now)
+    reason = row.detail or str(row)
+    return mass_actions.ask(kind, scope, accounts=accounts, actor=actor, reason=reason, now=now)
 
 
 def waiting_to_act() -> list[int]:
@@ -67,7 +80,7 @@ def reset(breaker_id: int, *, actor: str, reason: str, now: datetime) -> None:
 
     :raises audit.ReasonRequired: without a reason
     """
-    with transaction.atomic(durable=True):
+    with once():
         row = Breaker.objects.select_for_update(of=("self",)).get(pk=breaker_id)
         before = breaker_json(row)
         row.state, row.streak, row.tripped_at, row.acted_at = BreakerState.ARMED, 0, None, None

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from execution_site.events import EventType, record_event
-from orders import hints
+from orders import closing, hints
 from orders.lifecycle import OrderStatus, PendingAction, advance
 from orders.models import Order
 from orders.payloads import order_json
@@ -37,7 +37,7 @@ def cancel_locked(order: Order, *, reason: str, now: datetime) -> None:
         order.pending_action = PendingAction.CANCEL.value
         order.cancel_due_at = now
         transaction.on_commit(partial(hints.cancel, account), robust=True)
-    save(order, now=now)
+    save(order, now=now, on_request=True)
 
 
 def fail(order: Order, reason: str) -> None:
@@ -58,23 +58,26 @@ def save(
     now: datetime,
     fields: tuple[str, ...] = (),
     shown: Mapping[str, Any] = MappingProxyType({}),
+    on_request: bool = False,
 ) -> None:
     """Save an order's state, with its event, in the caller's transaction.
 
-    `shown` goes into the event beside the order.
+    `shown` goes into the event beside the order; `on_request`: where it has ended, its end had been
+    asked for.
     """
     order.updated_at = now
     order.save(update_fields=[*FIELDS, *fields])
     account = order.connection.name
     data = order_json(order, account=account, symbol=order.instrument.symbol)
     record_event(EventType.ORDER, {**data, **shown}, account=account, at=now)
-    tell_group(order)
+    follow_up(order, on_request=on_request, now=now)
 
 
-def tell_group(order: Order) -> None:
-    """Have the group look at a leg that has changed, once the change is committed."""
+def follow_up(order: Order, *, on_request: bool, now: datetime) -> None:
+    """Have those who wait for a locked order that has changed go on, once that is committed."""
     if order.group_id is not None:
         transaction.on_commit(partial(hints.advance_group, order.group_id), robust=True)
+    closing.follow_up(order, on_request=on_request, now=now)
 
 
 def cancel_entries(*, connection_id: int, strategy: str, instrument_id: int, now: datetime) -> None:

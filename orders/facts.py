@@ -45,7 +45,7 @@ def lock_all(
 ) -> list[tuple[str, bool]]:
     """Take the locks that verdicts on several orders of one account, strategy and key need."""
     first = asked[0]
-    key = f"{first.client_id}\x1f{first.strategy}\x1f{first.key}"
+    key = locks.key_name(first.client_id, first.strategy, first.key)
     instruments = [one.instrument_id for one in known]
     locks.to_judge(key, connection_id=known[0].connection_id, instrument_ids=instruments)
     scope = _scope(known[0], first, now=now)

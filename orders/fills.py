@@ -96,7 +96,7 @@ def book_in_transaction(
 def _apply(order: Order, position: Position, news: News, *, now: datetime) -> None:
     """Apply one report to its locked order and position."""
     report = news.report
-    before, was_named = _state(order), order.venue_order_id
+    before, was_named, asked = _state(order), order.venue_order_id, order.pending_action
     terms.take_terms(order, report)
     fills, amendments = _new_fills(order, news, now=now), _new_amendments(order, news, now=now)
     realized_before, commission_before = position.realized_pnl, position.commission
@@ -110,7 +110,8 @@ def _apply(order: Order, position: Position, news: News, *, now: datetime) -> No
     for fill in fills:
         order.filled_at = max(order.filled_at or fill.traded_at, fill.traded_at)
     _advance(order, report, now=now)
-    terms.settle(order, now=now)
+    if asked != PendingAction.NONE:
+        terms.settle(order, now=now)
     if not (fills or amendments) and _state(order) == before and news.answer is None:
         return
     order.updated_at = now
@@ -128,7 +129,7 @@ def _apply(order: Order, position: Position, news: News, *, now: datetime) -> No
         ),
         now=now,
     )
-    entries.tell_group(order)
+    entries.follow_up(order, on_request=asked == PendingAction.CANCEL, now=now)
     news.known.update((fill.venue_trade_id, fill.side) for fill in fills)
     if order.traded_quantity > order.quantity:
         _report_problem(order, "overfill", now=now)

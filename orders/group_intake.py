@@ -5,7 +5,6 @@ works counts at its worst, the last leg is judged on the worst that can come of 
 legs are filled. One leg refused refuses all.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,17 +15,17 @@ from django.db import transaction
 
 from brokers import calendars
 from brokers.contract import TimeInForce
-from execution_site.events import EventType, canonical, record_event
+from execution_site.events import EventType, record_event
 from orders import admission, facts, group_legs, hints, sharing
 from orders.admission import Ticket, new_decision, new_order
 from orders.clients import ApiClient
 from orders.group_course import GroupStatus
 from orders.group_legs import AskedLeg, GroupRequest
 from orders.group_payloads import group_json, payoff_json
-from orders.intake import Outcome
+from orders.intake import StoredAnswer, stored_answer
 from orders.models import Action, Order, OrderGroup, Signal, SignalStatus
 from orders.payloads import order_json, refusal_problem, signal_json
-from orders.requests import IdempotencyConflict
+from orders.requests import hash_body, json_body
 from orders.situation import References, Situation
 from portfolio.payoff import Payoff
 from risk.facts import Facts
@@ -49,7 +48,7 @@ class _Refused(Exception):
     """Some leg was refused: whatever the others have written is undone."""
 
 
-def submit_group(request: GroupRequest, *, client: ApiClient, now: datetime) -> Outcome:
+def submit_group(request: GroupRequest, *, client: ApiClient, now: datetime) -> StoredAnswer:
     """Record a group, judge all its legs, and queue the orders of its first stage.
 
     A repeated key returns the stored answer. Refusal is a value, not an exception.
@@ -62,9 +61,8 @@ def submit_group(request: GroupRequest, *, client: ApiClient, now: datetime) -> 
     day = calendars.trading_date(first.clock or now, roll=first.roll_time, zone=first.roll_zone)
     with transaction.atomic(durable=True):
         shared = facts.lock_all([leg.known for leg in legs], [leg.asked for leg in legs], now=now)
-        text = canonical(json.loads(json.dumps(request.body, default=str)))
-        body_hash = hashlib.sha256(text.encode()).hexdigest()
-        outcome = _stored(request, client, body_hash)
+        body_hash = hash_body(request.body)
+        outcome = stored_answer(client, request.strategy, request.signal_id, body_hash)
         if outcome is None:
             outcome = _record(request, client, legs, shared, expected, body_hash, now=now, day=day)
     if outcome.group_id is not None and not outcome.replayed:
@@ -82,7 +80,7 @@ def _record(  # noqa: PLR0917 all it takes
     *,
     now: datetime,
     day: date,
-) -> Outcome:
+) -> StoredAnswer:
     """Judge every leg and write the group with its orders, or its refusal."""
     signal = _signal(request, client, legs[0].known, body_hash=body_hash, now=now)
     wanted = _group(request, signal, expected, now=now)
@@ -114,7 +112,7 @@ def _record(  # noqa: PLR0917 all it takes
         shown = group_json(group, account=request.account, legs=())
         record_event(EventType.GROUP, shown, account=request.account, at=now)
     group_id = None if group is None else group.pk
-    return Outcome(status, body, replayed=False, order_id=None, group_id=group_id)
+    return StoredAnswer(status, body, replayed=False, order_id=None, group_id=group_id)
 
 
 def _judge(leg: AskedLeg, shared: list[tuple[str, bool]], *, now: datetime, day: date) -> _Judged:
@@ -155,28 +153,6 @@ def _admit(
 
 def _decision(one: _Judged, *, now: datetime) -> Any:
     return new_decision(one.leg.known, one.verdict, one.facts, now=now)
-
-
-def _stored(request: GroupRequest, client: ApiClient, body_hash: str) -> Outcome | None:
-    """Return the answer that the key was given before, or None.
-
-    :raises IdempotencyConflict: with another body
-    """
-    held = Signal.objects.filter(
-        client=client, strategy=request.strategy, signal_id=request.signal_id
-    ).first()
-    if held is None:
-        return None
-    if held.body_hash != body_hash:
-        raise IdempotencyConflict
-    group = getattr(held, "group", None)
-    return Outcome(
-        held.answer_status,
-        held.answer,
-        replayed=True,
-        order_id=None,
-        group_id=None if group is None else group.pk,
-    )
 
 
 def _answer(
@@ -232,7 +208,7 @@ def _signal(
         strategy=request.strategy,
         signal_id=request.signal_id,
         body_hash=body_hash,
-        body=json.loads(json.dumps(request.body, default=str)),
+        body=json_body(request.body),
         connection_id=known.connection_id,
         action=Action.GROUP.value,
         status=SignalStatus.APPROVED.value,

@@ -20,6 +20,7 @@ from django.db.models import F, Q, QuerySet
 
 from brokers.contract import Side
 from execution_site.events import EventType, record_event
+from execution_site.idempotency import once
 from orders import entries, facts, hints, sharing
 from orders.admission import Ticket, decide
 from orders.group_course import (
@@ -90,7 +91,7 @@ def request_exit(group_id: int, *, reason: str, now: datetime) -> None:
 
     :raises NotExitable: it has ended, and nothing of it is held or works
     """
-    with transaction.atomic(durable=True):
+    with once():
         group = _locked(group_id)
         alive = any(leg.held or leg.closing or not leg.ended for leg in _legs(group))
         if group.status in FINAL and not alive:

@@ -24,8 +24,8 @@ from redis.exceptions import RedisError
 
 from execution_site import bus
 
-MONITOR, BREAKERS, GROUPS = "monitor", "breakers", "groups"
-COMMON_QUEUES = (MONITOR, BREAKERS, GROUPS)
+MONITOR, BREAKERS, GROUPS, ASKED = "monitor", "breakers", "groups", "asked"
+COMMON_QUEUES = (MONITOR, BREAKERS, GROUPS, ASKED)
 #: A hint at a group names it, since a change of a leg makes no row due; the sweeper finds the rest.
 GROUPS_WAITING = 200
 
@@ -118,6 +118,11 @@ def cancel(account: str) -> None:
 def act_on_breakers() -> None:
     """Hint that a tripped breaker has something to do."""
     _giver.add(_Hint("orders.act_on_breakers", BREAKERS, most=1))
+
+
+def finish_asked() -> None:
+    """Hint that something that was asked of many is not done, or a position not closed."""
+    _giver.add(_Hint("orders.finish_asked", ASKED, most=2))
 
 
 def advance_group(group_id: int) -> None:

@@ -4,8 +4,8 @@ The transaction commits without waiting for the disk, so that the rows it locks 
 one flush follows before anything leaves this process (`locks.flush_after_commit`).
 """
 
-import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -14,7 +14,7 @@ from django.db import transaction
 
 from brokers import calendars
 from brokers.contract import Side
-from execution_site.events import EventRow, EventType, canonical, event_row
+from execution_site.events import EventRow, EventType, event_row
 from orders import facts, hints, recording
 from orders.admission import Ticket, new_decision, new_order
 from orders.approvals import Approval
@@ -22,7 +22,13 @@ from orders.clients import ApiClient
 from orders.entries import cancel_entries
 from orders.models import Action, Order, Signal, SignalStatus
 from orders.payloads import order_json, refusal_problem, signal_json
-from orders.requests import IdempotencyConflict, InvalidSignal, SignalRequest
+from orders.requests import (
+    IdempotencyConflict,
+    InvalidSignal,
+    SignalRequest,
+    hash_body,
+    json_body,
+)
 from orders.situation import Asked, References, Situation, UnknownNames
 from portfolio.models import Position
 from risk import locks
@@ -31,7 +37,7 @@ from risk.gate import DecisionStatus, Verdict, judge
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StoredAnswer:
     """The answer to a signal, to the byte, and its order or group where there is one."""
 
     status: int
@@ -41,7 +47,7 @@ class Outcome:
     group_id: int | None = None
 
 
-def submit_signal(request: SignalRequest, *, client: ApiClient, now: datetime) -> Outcome:
+def submit_signal(request: SignalRequest, *, client: ApiClient, now: datetime) -> StoredAnswer:
     """Record a signal, judge it, and queue its order for the venue.
 
     A repeated key returns the stored answer. Refusal is a value, not an exception. `now` is the
@@ -60,7 +66,7 @@ def submit_signal(request: SignalRequest, *, client: ApiClient, now: datetime) -
         shared = facts.lock(known, asked, now=now)
         lock_rows(request, known)
         seen = facts.read(known, asked, shared, now=now, day=day)
-        body_hash = hashlib.sha256(_text(request.body).encode()).hexdigest()
+        body_hash = hash_body(request.body)
         if seen.stored_hash is not None:
             outcome = _stored(seen, body_hash)
         else:
@@ -73,6 +79,47 @@ def submit_signal(request: SignalRequest, *, client: ApiClient, now: datetime) -
     return outcome
 
 
+def answered_before(body: Mapping[str, Any], *, client: ApiClient) -> StoredAnswer | None:
+    """Return the stored answer to a body that is refused now, None where its key is new.
+
+    A repeat that is on its way with the key is waited for.
+
+    :raises IdempotencyConflict: the key was used with another body
+    """
+    strategy, signal_id = body.get("strategy"), body.get("signal_id")
+    if not isinstance(strategy, str) or not isinstance(signal_id, str):
+        return None
+    with transaction.atomic(durable=True):
+        locks.signal_key(client.pk, strategy, signal_id)
+        return stored_answer(client, strategy, signal_id, hash_body(body))
+
+
+def stored_answer(
+    client: ApiClient, strategy: str, signal_id: str, body_hash: str
+) -> StoredAnswer | None:
+    """Return the answer that a locked key was given before, or None.
+
+    :raises IdempotencyConflict: with another body
+    """
+    held = (
+        Signal.objects.filter(client=client, strategy=strategy, signal_id=signal_id)
+        .select_related("order", "group")
+        .first()
+    )
+    if held is None:
+        return None
+    if held.body_hash != body_hash:
+        raise IdempotencyConflict
+    order, group = getattr(held, "order", None), getattr(held, "group", None)
+    return StoredAnswer(
+        held.answer_status,
+        held.answer,
+        replayed=True,
+        order_id=None if order is None else order.pk,
+        group_id=None if group is None else group.pk,
+    )
+
+
 def _record(
     request: SignalRequest,
     client: ApiClient,
@@ -83,7 +130,7 @@ def _record(
     body_hash: str,
     now: datetime,
     day: date,
-) -> Outcome:
+) -> StoredAnswer:
     """Judge the signal and write it, with its order when it was approved."""
     verdict, decision, order = None, None, None
     if request.action is not Action.HOLD:
@@ -113,7 +160,7 @@ def _record(
             instrument_id=known.instrument_id,
             now=now,
         )
-    return Outcome(status, answer, replayed=False, order_id=order.pk if order else None)
+    return StoredAnswer(status, answer, replayed=False, order_id=order.pk if order else None)
 
 
 def _may_cancel_entries(verdict: Verdict) -> bool:
@@ -191,7 +238,7 @@ def _signal(
         strategy=request.strategy,
         signal_id=request.signal_id,
         body_hash=body_hash,
-        body=json.loads(_text(request.body)),
+        body=json_body(request.body),
         connection_id=known.connection_id,
         instrument_id=known.instrument_id,
         action=request.action.value,
@@ -264,16 +311,11 @@ def _error(name: str, code: str, detail: str) -> dict[str, str]:
     return {"field": name, "code": code, "detail": detail}
 
 
-def _stored(seen: Situation, body_hash: str) -> Outcome:
+def _stored(seen: Situation, body_hash: str) -> StoredAnswer:
     if seen.stored_hash != body_hash:
         raise IdempotencyConflict
     if seen.stored_status is None or seen.stored_answer is None:
         raise ValueError("a stored signal without its answer")
-    return Outcome(
+    return StoredAnswer(
         seen.stored_status, seen.stored_answer, replayed=True, order_id=seen.stored_order
     )
-
-
-def _text(body: dict[str, Any]) -> str:
-    """Return the body's one spelling; numbers that JSON would round are kept as text."""
-    return canonical(json.loads(json.dumps(body, default=str)))

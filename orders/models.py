@@ -19,6 +19,7 @@ from orders.booking import Execution
 from orders.clients import ApiClient, ApiKey
 from orders.group_rows import OrderGroup
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
+from orders.mass_action_rows import MassAction, PositionClose
 from orders.replacements import Replacement
 from orders.share_rows import PositionShare, SharedPosition
 from orders.signal_rows import Action, Signal, SignalStatus
@@ -32,8 +33,10 @@ __all__ = [
     "Approval",
     "Fill",
     "FillAmendment",
+    "MassAction",
     "Order",
     "OrderGroup",
+    "PositionClose",
     "PositionShare",
     "Replacement",
     "SharedPosition",
@@ -57,6 +60,7 @@ class Origin(StrEnum):
     SIGNAL = "SIGNAL"
     UNWIND = "UNWIND"
     FLATTEN = "FLATTEN"
+    EXIT = "EXIT"
     EXTERNAL = "EXTERNAL"
 
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
-
 from execution_site import audit
 from execution_site.console import json_values
+from execution_site.idempotency import once
 from orders import emergency
 from orders.payloads import time_text
 from risk import control
@@ -39,10 +38,14 @@ class SamePerson(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """How a kind of change reads what is there, and how it is made."""
+    """How a kind of change reads what is there, and how it is made, in the caller's transaction.
+
+    `drains`: senders that were granted before it are waited out after the commit.
+    """
 
     read: Callable[[str, Any], Any]
     make: Callable[[Any, str, str, datetime], None]
+    drains: bool = False
 
 
 def propose_or_apply(
@@ -54,21 +57,35 @@ def propose_or_apply(
     """
     if not reason.strip():
         raise audit.ReasonRequired(kind.value)
-    if not FourEyesRule.objects.filter(kind=kind).exists():
-        _CHANGES[kind].make(after, actor, reason, now)
-        return None
-    with transaction.atomic():
-        row = ChangeRequest.objects.create(
-            kind=kind,
-            target=target,
-            before=_CHANGES[kind].read(target, after),
-            after=after,
-            proposer=actor,
-            reason=reason.strip(),
-            proposed_at=now,
-            expires_at=now + GOOD_FOR,
-        )
-        _audit(row, "change_proposed", actor=actor, reason=reason, now=now)
+    change, row = _CHANGES[kind], None
+    with once():
+        if FourEyesRule.objects.filter(kind=kind).exists():
+            row = propose(kind, target=target, after=after, actor=actor, reason=reason, now=now)
+        else:
+            change.make(after, actor, reason, now)
+    if row is None and change.drains:
+        control.drain_or_leave()
+    return row
+
+
+def propose(
+    kind: ChangeKind, *, target: str, after: Any, actor: str, reason: str, now: datetime
+) -> ChangeRequest:
+    """Propose a change, in the caller's transaction.
+
+    :raises audit.ReasonRequired: without a reason
+    """
+    row = ChangeRequest.objects.create(
+        kind=kind,
+        target=target,
+        before=_CHANGES[kind].read(target, after),
+        after=after,
+        proposer=actor,
+        reason=reason.strip(),
+        proposed_at=now,
+        expires_at=now + GOOD_FOR,
+    )
+    _audit(row, "change_proposed", actor=actor, reason=reason, now=now)
     return row
 
 
@@ -79,7 +96,7 @@ def approve(proposal_id: int, *, actor: str, reason: str, now: datetime) -> Chan
     :raises NotDecidable: it was decided before, has expired, or what it changes has changed
     :raises audit.ReasonRequired: without a reason
     """
-    with transaction.atomic():
+    with once():
         row = _open(proposal_id, now=now)
         if row.proposer == actor:
             raise SamePerson("a second person must approve this")
@@ -88,10 +105,12 @@ def approve(proposal_id: int, *, actor: str, reason: str, now: datetime) -> Chan
             _decide(row, Status.STALE, actor=actor, reason="what it changes has changed", now=now)
         else:
             _decide(row, Status.APPLIED, actor=actor, reason=reason, now=now)
+            said = f"{row.reason} (proposed by {row.proposer}; approved: {reason.strip()})"
+            change.make(row.after, f"{row.proposer} and {actor}", said, now)
     if row.status == Status.STALE:
         raise NotDecidable("what it changes has changed since it was proposed")
-    said = f"{row.reason} (proposed by {row.proposer}; approved: {reason.strip()})"
-    change.make(row.after, f"{row.proposer} and {actor}", said, now)
+    if change.drains:
+        control.drain_or_leave()
     return row
 
 
@@ -101,7 +120,7 @@ def decline(proposal_id: int, *, actor: str, reason: str, now: datetime) -> Chan
     :raises NotDecidable: it was decided before, or has expired
     :raises audit.ReasonRequired: without a reason
     """
-    with transaction.atomic():
+    with once():
         row = _open(proposal_id, now=now)
         _decide(row, Status.DECLINED, actor=actor, reason=reason, now=now)
     return row
@@ -171,7 +190,7 @@ def _read_mode(_: str, __: Any) -> Any:
 
 
 def _make_mode(after: Any, actor: str, reason: str, now: datetime) -> None:
-    control.set_system_mode(SystemMode(after["mode"]), actor=actor, reason=reason, now=now)
+    control.change_mode(SystemMode(after["mode"]), actor=actor, reason=reason, now=now)
 
 
 def _read_kill(_: str, after: Any) -> Any:
@@ -188,27 +207,26 @@ def _read_limit(target: str, _: Any) -> Any:
 
 
 def _make_limit(after: Any, actor: str, reason: str, now: datetime) -> None:
-    with transaction.atomic():
-        row = RiskLimit.objects.filter(pk=after["id"]).first() or RiskLimit()
-        before = json_values(row) if row.pk else None
-        for name, value in after["values"].items():
-            setattr(row, "connection_id" if name == "connection" else name, value)
-        row.full_clean(validate_unique=False)
-        row.save()
-        row.refresh_from_db()
-        audit.record(
-            "risklimit_changed",
-            actor=actor,
-            reason=reason,
-            at=now,
-            before=before,
-            after=json_values(row),
-            object_id=str(row.pk),
-        )
+    row = RiskLimit.objects.filter(pk=after["id"]).first() or RiskLimit()
+    before = json_values(row) if row.pk else None
+    for name, value in after["values"].items():
+        setattr(row, "connection_id" if name == "connection" else name, value)
+    row.full_clean(validate_unique=False)
+    row.save()
+    row.refresh_from_db()
+    audit.record(
+        "risklimit_changed",
+        actor=actor,
+        reason=reason,
+        at=now,
+        before=before,
+        after=json_values(row),
+        object_id=str(row.pk),
+    )
 
 
 _CHANGES: Mapping[ChangeKind, _Change] = {
-    ChangeKind.MODE: _Change(_read_mode, _make_mode),
+    ChangeKind.MODE: _Change(_read_mode, _make_mode, drains=True),
     ChangeKind.KILL_RELEASE: _Change(_read_kill, _make_release),
     ChangeKind.LIMIT_UP: _Change(_read_limit, _make_limit),
 }

@@ -16,7 +16,7 @@ from orders.lifecycle import OPEN_SQL
 from orders.models import Order
 from portfolio.models import Position
 from risk.facts import KillLevel, SystemMode
-from risk.kills import STRICTEST, strictest
+from risk.kills import EPOCH, STRICTEST, strictest
 
 M = TypeVar("M", bound=Model)
 
@@ -33,7 +33,8 @@ class Switches:
     """What may stop an order at the last gate, read under the senders' lock.
 
     `breakers`: one that applies has tripped; `paced`: its account has a limit of sends a second or
-    a minute.
+    a minute. `closing` is what other closing orders of the strategy on the order's side can still
+    fill, `account_closing` what any other order of the account on that side can.
     """
 
     mode: SystemMode
@@ -45,6 +46,7 @@ class Switches:
     position: Decimal
     account_position: Decimal
     closing: Decimal
+    account_closing: Decimal
     bid: Decimal | None
     ask: Decimal | None
 
@@ -72,7 +74,8 @@ def with_switches(order_id: int) -> tuple[Order, Switches]:
         raise Order.DoesNotExist
     values = iter(row)
     order = _order(values)
-    mode, live, kill, breakers, paced, epoch, position, account, closing, bid, ask = values
+    mode, live, kill, breakers, paced, epoch, *rest = values
+    position, account, closing, account_closing, bid, ask = rest
     zero = Decimal(0)
     return order, Switches(
         SystemMode(mode),
@@ -84,6 +87,7 @@ def with_switches(order_id: int) -> tuple[Order, Switches]:
         position or zero,
         account or zero,
         closing or zero,
+        account_closing or zero,
         bid,
         ask,
     )
@@ -166,7 +170,7 @@ SELECT {_ORDER_COLUMNS}, control.mode, control.live_trading_enabled,
        EXISTS (SELECT 1 FROM risk_risklimit l
                WHERE l.metric IN ('orders_per_second', 'orders_per_minute')
                  AND (l.connection_id IS NULL OR l.connection_id = o.connection_id)),
-       control.epoch,
+       {EPOCH},
        (SELECT quantity FROM portfolio_position
             WHERE connection_id = o.connection_id AND strategy = o.strategy
               AND instrument_id = o.instrument_id),
@@ -176,6 +180,9 @@ SELECT {_ORDER_COLUMNS}, control.mode, control.live_trading_enabled,
             WHERE connection_id = o.connection_id AND strategy = o.strategy
               AND instrument_id = o.instrument_id AND side = o.side AND reduce_only
               AND id <> o.id AND status IN {OPEN_SQL}),
+       (SELECT sum(working_quantity) FROM orders_order
+            WHERE connection_id = o.connection_id AND instrument_id = o.instrument_id
+              AND side = o.side AND id <> o.id AND status IN {OPEN_SQL}),
        q.bid, q.ask
 FROM orders_order o
 JOIN brokers_brokerconnection c ON c.id = o.connection_id

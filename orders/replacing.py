@@ -15,6 +15,7 @@ from django.db import transaction
 
 from brokers.contract import OrderTerms, OrderType, Side
 from execution_site import audit
+from execution_site.idempotency import once
 from orders import entries, facts, hints
 from orders.admission import new_decision, reserved_price
 from orders.lifecycle import AT_VENUE, OPEN, OrderStatus, PendingAction
@@ -87,7 +88,7 @@ def request_replace(
     :raises ReplacementRefused: with the verdict, which is stored
     """
     refused: Verdict | None = None
-    with transaction.atomic(durable=True):
+    with once():
         order, known, shared = _locked(order_id, now=now)
         if expected is not None and expected != version(order):
             raise VersionConflict(f"the order is now {version(order)}")

@@ -1,11 +1,15 @@
 """A signal as a client sent it, and what can be wrong with one."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from brokers.contract import OrderType, TimeInForce
+from execution_site.events import canonical
 from orders.models import Action
 
 
@@ -17,8 +21,18 @@ class InvalidSignal(Exception):
     """The signal names something that does not exist. `errors` name the fields."""
 
     def __init__(self, errors: list[dict[str, str]]) -> None:
-        super().__init__(str(errors))
+        super().__init__("; ".join(f"{e['field']}: {e['detail']}" for e in errors))
         self.errors = errors
+
+
+def json_body(body: Mapping[str, Any]) -> Any:
+    """Return a body as JSON values; numbers that JSON would round are kept as text."""
+    return json.loads(json.dumps(body, default=str))
+
+
+def hash_body(body: Mapping[str, Any]) -> str:
+    """Return what two spellings of one body have in common (SHA-256 of its canonical spelling)."""
+    return hashlib.sha256(canonical(json_body(body)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

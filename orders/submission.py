@@ -67,16 +67,17 @@ def _record_unsent(grant: Grant, reason: str, *, now: datetime) -> None:
         order = _close_attempt(grant, Outcome.UNSENT, reason)
         if order.status != OrderStatus.SUBMITTING:
             return
+        on_request = order.pending_action == PendingAction.CANCEL
         order.retry_count += 1
         order.status_reason = reason[:200]
-        if order.pending_action == PendingAction.CANCEL:
+        if on_request:
             entries.fail(order, "cancelled_before_send")
         elif order.retry_count >= ATTEMPTS:
             entries.fail(order, "retries_exhausted")
         else:
             order.status = advance(OrderStatus.SUBMITTING, OrderStatus.PENDING).value
             order.due_at = now + timedelta(seconds=BACKOFF_SECONDS[order.retry_count - 1])
-        entries.save(order, now=now, fields=("retry_count",))
+        entries.save(order, now=now, fields=("retry_count",), on_request=on_request)
 
 
 def _record_in_doubt(grant: Grant, reason: str, *, now: datetime) -> None:
@@ -101,11 +102,12 @@ def _record_rejected(grant: Grant, reason: str, *, now: datetime) -> None:
         order = _close_attempt(grant, Outcome.REJECTED, reason)
         if order.status not in {OrderStatus.SUBMITTING, OrderStatus.IN_DOUBT}:
             return
+        on_request = order.pending_action == PendingAction.CANCEL
         order.status = advance(OrderStatus(order.status), OrderStatus.REJECTED).value
         order.status_reason = reason[:200]
         order.pending_action = PendingAction.NONE.value
         order.poll_due_at = order.cancel_due_at = None
-        entries.save(order, now=now)
+        entries.save(order, now=now, on_request=on_request)
 
 
 def _record_refused_credentials(grant: Grant, reason: str, *, now: datetime) -> None:

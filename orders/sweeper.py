@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from execution_site import idempotency
 from orders import approving, breaker_watch, groups, hints, proposals, submission
 from orders.lifecycle import OrderStatus, PendingAction
-from orders.models import Order
+from orders.models import MassAction, Order, PositionClose
 from orders.monitoring import counts_from
 from orders.replacements import ReplacementStatus
-from risk import locks
+from risk import control, locks
 
 OVERDUE = timedelta(seconds=1)
 BATCH = 500
@@ -29,6 +30,9 @@ def sweep(*, now: datetime) -> int:
         + _to_advance(now=now)
         + approving.expire(now=now)
         + proposals.expire(now=now)
+        + _to_finish(now=now)
+        + control.finish_drains(now=now)
+        + idempotency.forget(now=now)
     )
 
 
@@ -87,3 +91,11 @@ def _to_advance(*, now: datetime) -> int:
     for group_id in waiting:
         hints.advance_group(group_id)
     return len(waiting)
+
+
+def _to_finish(*, now: datetime) -> int:
+    """What was asked of many, and positions that are being closed."""
+    waiting = MassAction.objects.due(now=now).count() + PositionClose.objects.due(now=now).count()
+    if waiting:
+        hints.finish_asked()
+    return waiting

@@ -7,6 +7,7 @@ from orders import (
     breaker_watch,
     groups,
     hints,
+    mass_actions,
     monitoring,
     replacement_sending,
     submission,
@@ -39,6 +40,12 @@ def act_on_breakers() -> None:
     """Do what tripped breakers are to do."""
     for breaker_id in breaker_watch.waiting_to_act():
         breaker_watch.act(breaker_id, now=timezone.now())
+
+
+@shared_task(name="orders.finish_asked")
+def finish_asked() -> None:
+    """Cancel and close what is left of what was asked."""
+    mass_actions.finish_due(now=timezone.now())
 
 
 @shared_task(name="orders.advance_group")

@@ -49,10 +49,9 @@ def settle(order: Order, *, now: datetime) -> None:
     """Settle what asked for an order's terms, now that its report has been applied in memory.
 
     Saves the replacement; the order, which is locked, is the caller's to write. What was sent and
-    is not settled is asked about again.
+    is not settled is asked about again. Called wherever something was pending before the report: a
+    cancel may have taken the place of a modify that is on its way.
     """
-    if order.pending_action == PendingAction.NONE:
-        return
     ended = OrderStatus(order.status) not in OPEN
     for row in Replacement.objects.filter(order=order, status__in=UNSETTLED):
         if row.status == ReplacementStatus.SENT and row.terms == terms_of(order):

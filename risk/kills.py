@@ -58,6 +58,7 @@ class KillSwitch(models.Model):
                 nulls_distinct=False,
             )
         ]
+        indexes = [models.Index(name="kill_epoch", fields=["epoch"])]
 
     def __str__(self) -> str:
         return f"{self.level} for {self.scope}"
@@ -107,6 +108,10 @@ def of_scope(scope: Scope) -> "models.QuerySet[KillSwitch]":
         return rows.filter(connection=None)
     return rows.filter(connection__name=scope.account)
 
+
+#: The epoch in force: it grows with each change of the control row, which a part of a statement
+#: calls `control`, and with each kill, which does not touch that row.
+EPOCH = "greatest(control.epoch, (SELECT max(k.epoch) FROM risk_killswitch k))"
 
 #: The strictest kill switch that stops an order; a part of larger statements. The names of the
 #: columns that hold the order's connection, strategy and symbol are filled in.

@@ -1,7 +1,8 @@
 """Every lock, in the one order in which they are taken.
 
     senders, limits, signal key, books of an account's instruments by id (advisory, in this order),
-    shared limits by id, group, orders by id, positions by id, a position's shares
+    shared limits by id, group, orders by id, positions by id, a position's shares,
+    switches (advisory)
 
 Each function is one statement that locks; what was locked is read in the *next* statement. One
 statement that waits for a lock and reads other rows would read them as they were before the wait.
@@ -18,6 +19,7 @@ from execution_site import statements
 from risk.limits import MEANINGS
 
 LIMITS = 7_316_002  # whoever judges holds it shared; a change of a limit takes it
+SWITCHES = 7_316_004  # whoever changes a switch holds it to its commit
 SENDERS = 7_316_001  # whoever grants a send holds it shared; a kill drains them by taking it
 
 
@@ -56,6 +58,23 @@ def limits_exclusive() -> None:
     Whoever changes a limit holds it to its commit: after it, nothing is admitted by the old one.
     """
     statements.run("SELECT pg_advisory_xact_lock(%s)", [LIMITS])
+
+
+def switches() -> None:
+    """Let changes of the switches come one after the other; who reads them waits for nothing."""
+    statements.run("SELECT pg_advisory_xact_lock(%s)", [SWITCHES])
+
+
+def signal_key(client_id: int, strategy: str, key: str) -> None:
+    """Wait for whoever records a signal of this key now, and hold up its repeats."""
+    name = key_name(client_id, strategy, key)
+    statements.run("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+    flush_after_commit()
+
+
+def key_name(client_id: int, strategy: str, key: str) -> str:
+    """Return the text that a signal's key is locked by."""
+    return f"{client_id}\x1f{strategy}\x1f{key}"
 
 
 def to_judge(key: str, *, connection_id: int, instrument_ids: Sequence[int]) -> None:

@@ -41,8 +41,8 @@ def _choices(enum: Any) -> list[tuple[str, str]]:
 class SystemControl(models.Model):
     """The one row that gates trading: the mode, and the epoch. Changed by risk/control.py alone.
 
-    `epoch` grows with every change that closes a gate; each attempt to send carries the epoch it
-    was granted under. Kill switches are rows of their own (risk/kills.py).
+    `epoch` grows with every change of it; each attempt to send carries the epoch it was granted
+    under. Kill switches are rows of their own, with epochs of the same count (risk/kills.py).
     """
 
     mode = models.CharField(max_length=16, choices=_choices(SystemMode), default=SystemMode.GUIDE)

@@ -10,11 +10,11 @@ from django.contrib.auth.models import User
 
 from brokers.models import Instrument
 from execution_site.dashboard.overview import environment, lights
-from orders import approving, limit_use, proposals, selectors
+from orders import approving, closing, limit_use, mass_actions, proposals, selectors
 from orders.approvals import Approval
 from orders.authentication import Principal, principal_for_user
 from orders.clients import Scope
-from orders.models import Order, SignalStatus
+from orders.models import MassAction, Order, SignalStatus
 from orders.payloads import time_text
 from portfolio.models import Position
 from risk.facts import SystemMode
@@ -65,6 +65,8 @@ def risk_context(user: User, *, now: datetime) -> dict[str, Any]:
         "refusals": [selectors.describe_signal(signal) for signal in refused[:REFUSALS]],
         "proposals": [proposals.describe(row) for row in proposed],
         "own_name": principal.name,
+        "actions": [_action(row) for row in mass_actions.shown(accounts, now=now)],
+        "closes": [closing.describe(row) for row in closing.of_exits(accounts)],
     }
 
 
@@ -84,6 +86,10 @@ def waiting(accounts: Iterable[str]) -> Any:
     return Approval.objects.filter(
         outcome=Approval.Outcome.WAITING, signal__connection__name__in=list(accounts)
     ).select_related("signal__connection", "signal__instrument__quote")
+
+
+def _action(row: MassAction) -> dict[str, Any]:
+    return mass_actions.describe(row) | {"covers": str(row.scope)}
 
 
 def _strategies(accounts: Iterable[str]) -> list[str]:

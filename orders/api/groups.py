@@ -13,9 +13,10 @@ from rest_framework.views import APIView
 
 from brokers.contract import OrderType, Side
 from execution_site.http import ApiRequest, Problem
+from execution_site.idempotency import keyed
 from execution_site.listing import answer_list
 from orders import group_intake, group_view, groups
-from orders.api.signals import account_of, answer, conflict
+from orders.api.signals import account_of, answer, answered_once
 from orders.authentication import Principal
 from orders.clients import Scope
 from orders.fields import ExactDecimal, StrictSerializer, Text
@@ -23,7 +24,7 @@ from orders.group_course import OnLegFailure
 from orders.group_legs import GroupRequest, LegRequest
 from orders.group_shapes import MOST_LEGS, GroupType
 from orders.groups import NotExitable
-from orders.requests import IdempotencyConflict, InvalidSignal
+from orders.intake import StoredAnswer
 from orders.serializers import Choice, Metadata, Moment, Unsupported, choices, not_reserved
 from risk import control
 from risk.facts import SystemMode
@@ -124,20 +125,7 @@ class GroupList(APIView):
         """Submit a group: 202 when all its legs passed risk, 422 when any was refused."""
         principal: Principal = request.auth
         principal.require(Scope.TRADE)
-        if not isinstance(request.data, Mapping):
-            raise Problem(400, "invalid", "A JSON object is expected.")
-        form = GroupInput(data=request.data)
-        form.is_valid(raise_exception=True)
-        values = form.validated_data
-        wanted = _request(
-            values, account=account_of(values.get("account"), principal), body=request.data
-        )
-        try:
-            outcome = group_intake.submit_group(wanted, client=principal.client, now=timezone.now())
-        except InvalidSignal as e:
-            raise Problem(400, "invalid", str(e), e.errors) from e
-        except IdempotencyConflict as e:
-            raise conflict() from e
+        outcome = answered_once(_submit, request)
         response = answer(outcome)
         if outcome.group_id is not None:
             response["Location"] = f"/api/v1/groups/{outcome.group_id}"
@@ -168,6 +156,7 @@ class GroupExit(APIView):
         request=ExitInput,
         responses={202: dict, 400: dict, 403: dict, 404: dict, 409: dict, 422: dict},
     )
+    @keyed
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Close all that a group holds: what works is cancelled, short legs are closed first.
 
@@ -185,7 +174,21 @@ class GroupExit(APIView):
             groups.request_exit(group.pk, reason=form.validated_data["reason"], now=timezone.now())
         except NotExitable as e:
             raise Problem(409, e.code, str(e)) from e
-        return Response(group_view.describe(rows.get(pk=pk)), 202)
+        return self.state(request, None, pk)
+
+    def state(self, request: ApiRequest, made: int | None, pk: int) -> Response:
+        """Return the group as it is now."""
+        group = group_view.of_accounts(request.auth.accounts).get(pk=pk)
+        return Response(group_view.describe(group), 202)
+
+
+def _submit(body: Mapping[str, Any], principal: Principal) -> StoredAnswer:
+    form = GroupInput(data=body)
+    form.is_valid(raise_exception=True)
+    values = form.validated_data
+    account = account_of(values.get("account"), principal)
+    wanted = _request(values, account=account, body=body)
+    return group_intake.submit_group(wanted, client=principal.client, now=timezone.now())
 
 
 def _request(values: Mapping[str, Any], *, account: str, body: Mapping[str, Any]) -> GroupRequest:

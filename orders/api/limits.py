@@ -7,8 +7,9 @@ from rest_framework.views import APIView
 
 from execution_site.audit import ReasonRequired
 from execution_site.http import ApiRequest, Problem
+from execution_site.idempotency import keyed
 from orders import limit_use, proposals
-from orders.api.system import ReasonInput, reason_required
+from orders.api.actions import ReasonInput, reason_required
 from orders.clients import Scope
 from orders.emergency import NotReleasable
 from orders.proposals import NotDecidable, SamePerson
@@ -58,11 +59,16 @@ class _Decide(APIView):
             raise Problem(409, e.code, str(e)) from e
         return Response(proposals.describe(row))
 
+    def state(self, request: ApiRequest, made: int | None, pk: int) -> Response:
+        """Return the proposal as it is now."""
+        return Response(proposals.describe(ChangeRequest.objects.get(pk=pk)))
+
 
 class ProposalApprove(_Decide):
     """Approving a proposal of somebody else's."""
 
     @extend_schema(operation_id="approve_proposal", request=ReasonInput, responses={200: dict})
+    @keyed
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Apply it, against what is there now."""
         return self.decided(request, pk, proposals.approve)
@@ -72,6 +78,7 @@ class ProposalDecline(_Decide):
     """Declining a proposal."""
 
     @extend_schema(operation_id="decline_proposal", request=ReasonInput, responses={200: dict})
+    @keyed
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Decline it; its proposer may withdraw it so."""
         return self.decided(request, pk, proposals.decline)

@@ -7,16 +7,17 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from execution_site.http import CONTENT_TYPE, ApiRequest, Problem
+from execution_site.idempotency import keyed
 from execution_site.listing import answer_list
 from orders import emergency, replacing, selectors
+from orders.api.actions import ScopeInput, action_answer, action_made, known_scope
 from orders.clients import Scope
 from orders.emergency import NotCancellable
-from orders.fields import ExactDecimal, NothingInput, StrictSerializer, Text
+from orders.fields import ExactDecimal, NothingInput, StrictSerializer
 from orders.lifecycle import PendingAction
 from orders.payloads import refusal_problem
 from orders.replacing import InvalidTerms, NotModifiable, ReplacementRefused, VersionConflict
 from orders.serializers import Unsupported
-from risk.kills import Scope as KillScope
 
 FILTERS = {
     "account": "connection__name",
@@ -36,12 +37,8 @@ FILL_FILTERS = {
 }
 
 
-class CancelAllInput(StrictSerializer):
+class CancelAllInput(ScopeInput):
     """Which orders to cancel; what is absent narrows nothing."""
-
-    account = Text(max_length=64, required=False, allow_null=True)
-    strategy = Text(max_length=64, required=False, allow_null=True)
-    symbol = Text(max_length=64, required=False, allow_null=True)
 
 
 class OrderList(APIView):
@@ -82,6 +79,7 @@ class OrderCancel(APIView):
         request=NothingInput,
         responses={202: dict, 404: dict, 409: dict},
     )
+    @keyed
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Cancel an order: at once before any send, else by asking its venue."""
         request.auth.require(Scope.TRADE)
@@ -92,6 +90,10 @@ class OrderCancel(APIView):
         except NotCancellable as e:
             raise Problem(409, e.code, str(e)) from e
         return Response(selectors.describe_order(order), 202)
+
+    def state(self, request: ApiRequest, made: int | None, pk: int) -> Response:
+        """Return the order as it is now."""
+        return _order_now(request, pk)
 
 
 class ModifyInput(StrictSerializer):
@@ -112,6 +114,7 @@ class OrderModify(APIView):
         request=ModifyInput,
         responses={200: dict, 202: dict, 400: dict, 404: dict, 409: dict, 412: dict, 422: dict},
     )
+    @keyed
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Give an order other terms: 200 when it has them, 202 when its venue is asked.
 
@@ -142,6 +145,16 @@ class OrderModify(APIView):
         headers = {"ETag": replacing.version(order)}
         return Response(selectors.describe_order(order), 202 if waits else 200, headers=headers)
 
+    def state(self, request: ApiRequest, made: int | None, pk: int) -> Response:
+        """Return the order as it is now."""
+        return _order_now(request, pk)
+
+
+def _order_now(request: ApiRequest, pk: int) -> Response:
+    order = get_object_or_404(selectors.orders(request.auth.accounts), pk=pk)
+    headers = {"ETag": replacing.version(order)}
+    return Response(selectors.describe_order(order), 202, headers=headers)
+
 
 def _refused(refused: ReplacementRefused) -> Response:
     """Return the verdict as a refused signal gets it."""
@@ -154,19 +167,29 @@ def _refused(refused: ReplacementRefused) -> Response:
 class OrderCancelAll(APIView):
     """Cancelling many orders."""
 
-    @extend_schema(operation_id="cancel_all", request=CancelAllInput, responses={200: dict})
+    @extend_schema(
+        operation_id="cancel_all",
+        request=CancelAllInput,
+        responses={200: dict, 202: dict, 400: dict, 409: dict},
+    )
+    @keyed
     def post(self, request: ApiRequest) -> Response:
-        """Cancel every open order, or those of one account, strategy or symbol."""
+        """Cancel every open order, or those of one account, strategy or symbol.
+
+        200 when all have ended, 202 while some are being cancelled: /actions/{id} says how it goes.
+        """
         request.auth.require(Scope.TRADE)
         form = CancelAllInput(data=request.data or {})
         form.is_valid(raise_exception=True)
-        results = emergency.cancel_all(
-            KillScope(**form.validated_data),
-            accounts=request.auth.accounts,
-            actor=request.auth.name,
-            now=timezone.now(),
+        scope = known_scope(request, form.validated_data)
+        action = emergency.cancel_all(
+            scope, accounts=request.auth.accounts, actor=request.auth.name, now=timezone.now()
         )
-        return Response({"results": results})
+        return action_answer(action)
+
+    def state(self, request: ApiRequest, made: int) -> Response:
+        """Return what was begun, as it is now."""
+        return action_answer(action_made(made))
 
 
 class FillList(APIView):

@@ -1,23 +1,25 @@
 """POST and GET /signals."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from execution_site.http import CONTENT_TYPE, ApiRequest, Problem
+from execution_site.idempotency import keyed
 from execution_site.listing import answer_list
 from orders import approving, intake, selectors
 from orders.approving import NotWaiting
 from orders.authentication import Principal
 from orders.clients import Scope
 from orders.fields import NothingInput, StrictSerializer, Text
-from orders.intake import Outcome
+from orders.intake import StoredAnswer
 from orders.models import Action
 from orders.payloads import refusal_problem
 from orders.requests import IdempotencyConflict, InvalidSignal, SignalRequest
@@ -74,18 +76,7 @@ class SignalList(APIView):
         """Submit a signal: 202 when its order is queued, 422 when risk refused it."""
         principal: Principal = request.auth
         principal.require(Scope.TRADE)
-        if not isinstance(request.data, Mapping):
-            raise Problem(400, "invalid", "A JSON object is expected.")
-        values = FORM.run_validation(request.data)
-        account = account_of(values.get("account"), principal)
-        signal = _request(values, account=account, body=request.data)
-        try:
-            outcome = intake.submit_signal(signal, client=principal.client, now=timezone.now())
-        except InvalidSignal as e:
-            raise Problem(400, "invalid", str(e), e.errors) from e
-        except IdempotencyConflict as e:
-            raise conflict() from e
-        return answer(outcome)
+        return answer(answered_once(_submit, request))
 
     @extend_schema(operation_id="list_signals", responses={200: dict})
     def get(self, request: ApiRequest) -> Response:
@@ -112,6 +103,7 @@ class SignalApprove(APIView):
         request=NothingInput,
         responses={202: dict, 403: dict, 404: dict, 409: dict, 422: dict},
     )
+    @keyed
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Judge it again, all checks, and queue its order: 202, or 422 where risk now refuses."""
         request.auth.require(Scope.APPROVE)
@@ -137,6 +129,10 @@ class SignalApprove(APIView):
             return refused
         return Response(answer, 202)
 
+    def state(self, request: ApiRequest, made: int | None, pk: int) -> Response:
+        """Return the signal as it is now."""
+        return _signal_now(request, pk)
+
 
 class DeclineInput(StrictSerializer):
     """Why a signal is declined."""
@@ -152,6 +148,7 @@ class SignalDecline(APIView):
         request=DeclineInput,
         responses={200: dict, 400: dict, 403: dict, 404: dict, 409: dict},
     )
+    @keyed
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Decline a signal, with a reason."""
         request.auth.require(Scope.APPROVE)
@@ -168,6 +165,45 @@ class SignalDecline(APIView):
         except NotWaiting as e:
             raise Problem(409, e.code, str(e)) from e
         return Response(selectors.describe_signal(signal))
+
+    def state(self, request: ApiRequest, made: int | None, pk: int) -> Response:
+        """Return the signal as it is now."""
+        return _signal_now(request, pk)
+
+
+def _signal_now(request: ApiRequest, pk: int) -> Response:
+    signal = get_object_or_404(selectors.signals(request.auth.accounts), pk=pk)
+    return Response(selectors.describe_signal(signal))
+
+
+def _submit(body: Mapping[str, Any], principal: Principal) -> StoredAnswer:
+    values = FORM.run_validation(body)
+    account = account_of(values.get("account"), principal)
+    signal = _request(values, account=account, body=body)
+    return intake.submit_signal(signal, client=principal.client, now=timezone.now())
+
+
+def answered_once(
+    submit: Callable[[Mapping[str, Any], Principal], StoredAnswer], request: ApiRequest
+) -> StoredAnswer:
+    """Return the answer to a signal or group; whatever refuses it, its key is looked at first.
+
+    :raises Problem: it is refused, and its key has not been used; or was, with another body
+    """
+    if not isinstance(request.data, Mapping):
+        raise Problem(400, "invalid", "A JSON object is expected.")
+    try:
+        try:
+            return submit(request.data, request.auth)
+        except (InvalidSignal, Problem, ValidationError):
+            stored = intake.answered_before(request.data, client=request.auth.client)
+            if stored is None:
+                raise
+            return stored
+    except InvalidSignal as e:
+        raise Problem(400, "invalid", str(e), e.errors) from e
+    except IdempotencyConflict as e:
+        raise conflict() from e
 
 
 def _request(values: Mapping[str, Any], *, account: str, body: Mapping[str, Any]) -> SignalRequest:
@@ -186,7 +222,7 @@ def conflict() -> Problem:
     return Problem(409, "idempotency_conflict", detail, errors)
 
 
-def answer(outcome: Outcome) -> HttpResponse:
+def answer(outcome: StoredAnswer) -> HttpResponse:
     """Return the stored answer, to the byte."""
     kind = CONTENT_TYPE if outcome.status >= 400 else "application/json"
     response = HttpResponse(outcome.body, status=outcome.status, content_type=kind)

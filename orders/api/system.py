@@ -11,7 +11,17 @@ from rest_framework.views import APIView
 
 from execution_site.audit import ReasonRequired
 from execution_site.http import ApiRequest, Problem
-from orders import breaker_watch, emergency, proposals, selectors
+from execution_site.idempotency import keyed
+from orders import breaker_watch, emergency, mass_actions, proposals, selectors
+from orders.api.actions import (
+    KillScopeInput,
+    ReasonInput,
+    ScopeInput,
+    action_answer,
+    action_made,
+    known_scope,
+    reason_required,
+)
 from orders.clients import Scope
 from orders.emergency import NotReleasable
 from orders.fields import StrictSerializer, Text
@@ -22,22 +32,15 @@ from risk.kills import Scope as KillScope
 from risk.models import Breaker
 
 
-class ScopeInput(StrictSerializer):
-    """What a kill is about; what is absent narrows nothing."""
-
-    account = Text(max_length=64, required=False, allow_null=True)
-    strategy = Text(max_length=64, required=False, allow_null=True)
-    symbol = Text(max_length=64, required=False, allow_null=True)
-
-
 class KillInput(StrictSerializer):
     """The body of POST /system/kill-switch."""
 
     active = Flag()
-    scope = ScopeInput(required=False, allow_null=True)
+    scope = KillScopeInput(required=False, allow_null=True)
     level = Choice(choices=[level.value for level in KillLevel], default=KillLevel.HALTED.value)
     cancel_open = Flag(default=False)
     flatten = Flag(default=False)
+    allow_unknown = Flag(default=False)
     reason = Text(max_length=500)
 
 
@@ -50,12 +53,6 @@ class ModeInput(StrictSerializer):
 
 class FlattenInput(ScopeInput):
     """The body of POST /positions/flatten."""
-
-    reason = Text(max_length=500)
-
-
-class ReasonInput(StrictSerializer):
-    """The body of what needs a reason alone."""
 
     reason = Text(max_length=500)
 
@@ -73,44 +70,66 @@ class KillSwitch(APIView):
     """The kill switch."""
 
     @extend_schema(
-        operation_id="kill_switch", request=KillInput, responses={200: dict, 400: dict, 403: dict}
+        operation_id="kill_switch",
+        request=KillInput,
+        responses={200: dict, 202: dict, 400: dict, 403: dict, 409: dict},
     )
+    @keyed
     def post(self, request: ApiRequest) -> Response:
-        """Engage or release the kill switch. Engaging returns when earlier senders are drained."""
+        """Engage or release the kill switch.
+
+        Engaging commits at once, with what is to be cancelled or flattened, and returns when
+        earlier senders are drained and that has been looked at once: `drained_at` is null where it
+        is still being drained, `action` says what is left. 202: a second person must approve.
+        """
         request.auth.require(Scope.CONTROL)
         form = KillInput(data=request.data)
         form.is_valid(raise_exception=True)
-        wanted, now = form.validated_data, timezone.now()
-        scope = KillScope(**(wanted.get("scope") or {}))
-        _require_account(request, scope)
-        done: dict[str, Any] = {"cancelled": [], "closed": []}
+        wanted = form.validated_data
+        scope = known_scope(
+            request, {**(wanted.get("scope") or {}), "allow_unknown": wanted["allow_unknown"]}
+        )
         try:
             if wanted["active"]:
-                _, done = emergency.kill(
-                    scope,
-                    level=KillLevel(wanted["level"]),
-                    actor=request.auth.name,
-                    reason=wanted["reason"],
-                    accounts=request.auth.accounts,
-                    cancel_open=wanted["cancel_open"],
-                    flatten_too=wanted["flatten"],
-                    now=now,
-                )
-            else:
-                proposed = proposals.propose_or_apply(
-                    ChangeKind.KILL_RELEASE,
-                    target=str(scope),
-                    after=scope.as_json(),
-                    actor=request.auth.name,
-                    reason=wanted["reason"],
-                    now=now,
-                )
-                if proposed is not None:
-                    return Response({"proposal": proposals.describe(proposed)}, 202)
+                return self._engage(request, scope, wanted)
+            return self._release(request, scope, wanted["reason"])
         except ReasonRequired as e:
             raise reason_required() from e
         except NotReleasable as e:
             raise Problem(409, e.code, str(e)) from e
+
+    def _engage(self, request: ApiRequest, scope: KillScope, wanted: Any) -> Response:
+        _, action = emergency.kill(
+            scope,
+            level=KillLevel(wanted["level"]),
+            actor=request.auth.name,
+            reason=wanted["reason"],
+            accounts=request.auth.accounts,
+            cancel_open=wanted["cancel_open"],
+            flatten_too=wanted["flatten"],
+            now=timezone.now(),
+        )
+        return self.state(request, None if action is None else action.pk)
+
+    def _release(self, request: ApiRequest, scope: KillScope, reason: str) -> Response:
+        proposed = proposals.propose_or_apply(
+            ChangeKind.KILL_RELEASE,
+            target=str(scope),
+            after=scope.as_json(),
+            actor=request.auth.name,
+            reason=reason,
+            now=timezone.now(),
+        )
+        if proposed is not None:
+            return Response({"proposal": proposals.describe(proposed)}, 202)
+        return self.state(request, None)
+
+    def state(self, request: ApiRequest, made: int | None) -> Response:
+        """Return the switches as they are now, with what was begun and how it stands."""
+        done: dict[str, Any] = {"action": None, "cancelled": [], "closed": []}
+        if made is not None:
+            shown = mass_actions.describe(action_made(made))
+            done = {"action": shown, "cancelled": shown["cancelled"], "closed": shown["closed"]}
         return Response(selectors.system(list(request.auth.accounts)) | done)
 
 
@@ -118,19 +137,24 @@ class Flatten(APIView):
     """Closing what is held."""
 
     @extend_schema(
-        operation_id="flatten", request=FlattenInput, responses={200: dict, 400: dict, 403: dict}
+        operation_id="flatten",
+        request=FlattenInput,
+        responses={200: dict, 202: dict, 400: dict, 403: dict, 409: dict},
     )
+    @keyed
     def post(self, request: ApiRequest) -> Response:
-        """Close every position in the scope: cancels first, then closing orders, each reported."""
+        """Close every position in the scope: cancels first, then closing orders, each reported.
+
+        200 when all is closed, 202 while something is left: /actions/{id} says how it goes on.
+        """
         request.auth.require(Scope.TRADE)
         form = FlattenInput(data=request.data)
         form.is_valid(raise_exception=True)
         wanted = dict(form.validated_data)
         reason = wanted.pop("reason")
-        scope = KillScope(**wanted)
-        _require_account(request, scope)
+        scope = known_scope(request, wanted)
         try:
-            done = emergency.flatten(
+            action = emergency.flatten(
                 scope,
                 accounts=request.auth.accounts,
                 actor=request.auth.name,
@@ -139,7 +163,11 @@ class Flatten(APIView):
             )
         except ReasonRequired as e:
             raise reason_required() from e
-        return Response(done)
+        return action_answer(action)
+
+    def state(self, request: ApiRequest, made: int) -> Response:
+        """Return what was begun, as it is now."""
+        return action_answer(action_made(made))
 
 
 class BreakerReset(APIView):
@@ -150,6 +178,7 @@ class BreakerReset(APIView):
         request=ReasonInput,
         responses={200: dict, 400: dict, 403: dict, 404: dict},
     )
+    @keyed
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Arm a breaker that has tripped; one that still reads past its threshold trips again."""
         request.auth.require(Scope.CONTROL)
@@ -166,21 +195,22 @@ class BreakerReset(APIView):
             )
         except ReasonRequired as e:
             raise reason_required() from e
+        return self.state(request, None, pk)
+
+    def state(self, request: ApiRequest, made: int | None, pk: int) -> Response:
+        """Return the system as it is now."""
         return Response(selectors.system(list(request.auth.accounts)))
-
-
-def _require_account(request: ApiRequest, scope: KillScope) -> None:
-    if scope.account is not None and scope.account not in request.auth.accounts:
-        errors = [{"field": "account", "code": "unknown_account", "detail": "no such account"}]
-        raise Problem(400, "invalid", "account: no such account", errors)
 
 
 class Mode(APIView):
     """The system mode."""
 
     @extend_schema(
-        operation_id="set_mode", request=ModeInput, responses={200: dict, 400: dict, 403: dict}
+        operation_id="set_mode",
+        request=ModeInput,
+        responses={200: dict, 202: dict, 400: dict, 403: dict},
     )
+    @keyed
     def post(self, request: ApiRequest) -> Response:
         """Set the system mode."""
         request.auth.require(Scope.CONTROL)
@@ -200,10 +230,8 @@ class Mode(APIView):
             raise reason_required() from e
         if proposed is not None:
             return Response({"proposal": proposals.describe(proposed)}, 202)
+        return self.state(request, None)
+
+    def state(self, request: ApiRequest, made: int | None) -> Response:
+        """Return the system as it is now."""
         return Response(selectors.system(list(request.auth.accounts)))
-
-
-def reason_required() -> Problem:
-    """Return the answer to a change without a reason."""
-    errors = [{"field": "reason", "code": "required", "detail": "a reason is needed"}]
-    return Problem(400, "invalid", "reason: a reason is needed", errors)

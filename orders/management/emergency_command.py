@@ -4,9 +4,10 @@ import getpass
 from collections.abc import Iterable
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from brokers.models import BrokerConnection
+from orders import scopes
 from risk.kills import Scope
 
 PARTS = ("account", "strategy", "symbol")
@@ -21,8 +22,16 @@ class EmergencyCommand(BaseCommand):
             parser.add_argument(f"--{part}", help=f"only this {part}")
 
     def scope(self, options: dict[str, Any]) -> Scope:
-        """Return the scope that was asked for."""
-        return Scope(**{part: options[part] for part in PARTS})
+        """Return the scope that was asked for.
+
+        :raises CommandError: it names something that does not exist
+        """
+        scope = Scope(**{part: options[part] for part in PARTS})
+        try:
+            scopes.check(scope, accounts=self.accounts())
+        except scopes.UnknownScope as e:
+            raise CommandError(str(e)) from e
+        return scope
 
     def accounts(self) -> list[str]:
         """Return every account: whoever may run commands here may act on all."""

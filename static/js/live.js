@@ -98,7 +98,7 @@ const stops = {
 };
 
 function report(answer) {
-  const lines = [...(answer.results ?? answer.cancelled ?? []), ...(answer.closed ?? [])];
+  const lines = [...(answer.cancelled ?? []), ...(answer.closed ?? [])];
   const said = lines.map((row) => (row.symbol ? `${row.symbol} ${row.quantity ?? ""}: ${row.result}` : `order ${row.order}: ${row.result}`));
   byId("report").replaceChildren(...(said.length ? said : ["Nothing was working or held."]).map((line) => {
     const item = document.createElement("p");

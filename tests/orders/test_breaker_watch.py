@@ -11,9 +11,9 @@ import pytest
 from brokers.contract import OrderType
 from execution_site.audit import ReasonRequired
 from execution_site.events import Event, EventType
-from orders import authority, breaker_watch, emergency, monitoring
+from orders import authority, breaker_watch, mass_actions, monitoring
 from orders.market_loop import MarketLoop
-from orders.models import Order, SubmissionAttempt
+from orders.models import MassAction, Order, SubmissionAttempt
 from portfolio.models import ClosedTrade, Position
 from risk import days
 from risk.breakers import BreakerState
@@ -212,14 +212,14 @@ def test_a_worker_that_dies_in_its_action_leaves_it_to_the_next(send, account, m
     row = breaker("slippage", 1, action="FLATTEN")
     breaker_watch.evaluate(now=now())
     with monkeypatch.context() as patched:
-        patched.setattr(emergency, "cancel_all", Mock(side_effect=SystemExit))
+        patched.setattr(mass_actions, "begin", Mock(side_effect=SystemExit))
         with pytest.raises(SystemExit):
             breaker_watch.act(row.pk, now=now())
 
-    assert breaker_watch.waiting_to_act() == [row.pk]
-    breaker_watch.act(row.pk, now=now())
-    assert Order.objects.filter(origin="FLATTEN").count() == 1
     assert not breaker_watch.waiting_to_act()
+    action = MassAction.objects.get()
+    mass_actions.take_over(action.pk, now=now() + timedelta(seconds=3))
+    assert Order.objects.filter(origin="FLATTEN").count() == 1
 
 
 def test_a_reset_is_audited_and_begins_anew(send, account, risk_manager):

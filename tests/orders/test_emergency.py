@@ -11,7 +11,8 @@ from django.test import Client
 from brokers.contract import OrderType
 from brokers.models import Quote
 from execution_site.audit import ReasonRequired
-from orders import authority, emergency, submission
+from execution_site.idempotency import once
+from orders import authority, emergency, mass_actions, submission
 from orders.clients import issue_key
 from orders.models import Order, SubmissionAttempt
 from orders.selectors import in_flight
@@ -27,6 +28,16 @@ ALPHA = Scope(strategy="alpha")
 
 def now():
     return datetime.now(UTC)
+
+
+def release(scope=EVERYTHING, reason="over"):
+    with once():
+        return emergency.release(scope, actor="rita", reason=reason, now=now())
+
+
+def flatten(scope=EVERYTHING):
+    action = emergency.flatten(scope, accounts=["paper"], actor="rita", reason="a drill", now=now())
+    return mass_actions.describe(action)
 
 
 def kill(scope=EVERYTHING, level=KillLevel.HALTED, *, cancel_open=False, flatten=False):
@@ -77,9 +88,9 @@ def test_the_strictest_of_several_kills_counts(send):
     kill(Scope(symbol="AAPL"), KillLevel.HALTED)
     assert refusal(send("BUY", 1)) == ["kill_switch"]
 
-    emergency.release(Scope(symbol="AAPL"), actor="rita", reason="over", now=now())
+    release(Scope(symbol="AAPL"))
     assert refusal(send("BUY", 1)) == ["kill_switch"]
-    emergency.release(ALPHA, actor="rita", reason="over", now=now())
+    release(ALPHA)
     assert send("BUY", 1).status == 202
 
 
@@ -96,9 +107,7 @@ def test_flatten_cancels_first_then_closes_and_says_so_per_order(send):
     resting = send("BUY", 1, order_type=OrderType.LIMIT, limit_price=Decimal(50)).order_id
     submission_waits = send("BUY", 1, transmit=False).order_id
 
-    done = emergency.flatten(
-        EVERYTHING, accounts=["paper"], actor="rita", reason="a drill", now=now()
-    )
+    done = flatten()
     assert {row["order"]: row["result"] for row in done["cancelled"]} == {
         resting: "requested",
         submission_waits: "cancelled",
@@ -115,8 +124,8 @@ def test_flatten_cancels_first_then_closes_and_says_so_per_order(send):
 def test_flattening_passes_a_halt_and_every_mode_and_nothing_else_does(send):
     send("BUY", 10)
     SystemControl.objects.update(mode="GUIDE")
-    _, done = kill(flatten=True)
-    (closed,) = done["closed"]
+    _, action = kill(flatten=True)
+    (closed,) = mass_actions.describe(action)["closed"]
     transmit_waiting()
 
     assert Order.objects.get(pk=closed["order"]).status == "FILLED"
@@ -128,7 +137,7 @@ def test_flatten_says_what_it_could_not_close(send):
     send("BUY", 10)
     Quote.objects.all().delete()
 
-    done = emergency.flatten(ALPHA, accounts=["paper"], actor="rita", reason="x", now=now())
+    done = flatten(ALPHA)
     (closed,) = done["closed"]
     assert closed["order"] is None
     assert "no quote for AAPL" in closed["result"]
@@ -138,17 +147,17 @@ def test_flatten_keeps_to_its_scope(send):
     send("BUY", 10)
     send("BUY", 5, strategy="beta")
 
-    done = emergency.flatten(ALPHA, accounts=["paper"], actor="rita", reason="x", now=now())
+    done = flatten(ALPHA)
     assert [row["quantity"] for row in done["closed"]] == ["10"]
 
 
 def test_flattening_twice_does_not_sell_twice(send):
     send("BUY", 10)
     for _ in range(2):
-        done = emergency.flatten(ALPHA, accounts=["paper"], actor="rita", reason="x", now=now())
+        done = flatten(ALPHA)
     (second,) = done["closed"]
     assert second["order"] is None
-    assert second["result"].startswith("refused: reduce_only: ")
+    assert second["result"] == "it is being closed by other orders"
     transmit_waiting()
 
     assert Position.objects.get().quantity == 0
@@ -160,7 +169,7 @@ def test_a_kill_needs_a_reason_and_so_does_its_release(account):
         control.engage_kill(level=KillLevel.HALTED, actor="rita", reason=" ", now=now())
     kill()
     with pytest.raises(ReasonRequired):
-        emergency.release(EVERYTHING, actor="rita", reason="", now=now())
+        release(reason="")
     assert engaged().exists()
 
 
@@ -171,7 +180,7 @@ def test_nothing_is_released_while_an_order_is_in_doubt(send, account):
     kill()
 
     with pytest.raises(emergency.NotReleasable, match="1 orders are in doubt"):
-        emergency.release(EVERYTHING, actor="rita", reason="over", now=now())
+        release()
     type(account).objects.update(is_reconciling=True)
     assert len(emergency.release_problems(EVERYTHING)) == 2
     assert emergency.release_problems(Scope(strategy="beta")) == ["paper is being reconciled"]

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from orders import emergency
+from orders import emergency, mass_actions
 from orders.management.emergency_command import EmergencyCommand
 
 
@@ -15,7 +15,7 @@ class Command(EmergencyCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Cancel, and say per order what happened."""
-        results = emergency.cancel_all(
+        action = emergency.cancel_all(
             self.scope(options), accounts=self.accounts(), actor=self.actor(), now=timezone.now()
         )
-        self.tell(results)
+        self.tell(mass_actions.describe(action)["cancelled"])

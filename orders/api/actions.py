@@ -1,0 +1,133 @@
+"""What was asked of many orders or positions at once, and how it goes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from execution_site.audit import ReasonRequired
+from execution_site.http import ApiRequest, Problem
+from execution_site.idempotency import keyed, once
+from execution_site.listing import answer_list
+from orders import mass_actions, scopes
+from orders.clients import Scope
+from orders.fields import StrictSerializer, Text
+from orders.mass_action_rows import MassAction, Progress
+from orders.serializers import Flag
+from risk.kills import Scope as KillScope
+
+FILTERS = {"kind": "kind", "status": "status", "since": "asked_at__gte", "until": "asked_at__lt"}
+
+
+class KillScopeInput(StrictSerializer):
+    """What a kill is about; what is absent narrows nothing. Names are spelt exactly."""
+
+    account = Text(max_length=64, required=False, allow_null=True)
+    strategy = Text(max_length=64, required=False, allow_null=True)
+    symbol = Text(max_length=64, required=False, allow_null=True)
+
+
+class ScopeInput(KillScopeInput):
+    """What a cancel or a flatten is about.
+
+    A strategy that has never traded is refused without `allow_unknown`.
+    """
+
+    allow_unknown = Flag(default=False)
+
+
+class ReasonInput(StrictSerializer):
+    """The body of what needs a reason alone."""
+
+    reason = Text(max_length=500)
+
+
+class ActionList(APIView):
+    """Actions on many."""
+
+    @extend_schema(operation_id="list_actions", responses={200: dict, 400: dict})
+    def get(self, request: ApiRequest) -> Response:
+        """List what was cancelled and flattened in your accounts, newest first."""
+        return answer_list(request, _visible(request), FILTERS, mass_actions.brief)
+
+
+class ActionDetail(APIView):
+    """One action."""
+
+    @extend_schema(operation_id="get_action", responses={200: dict, 404: dict})
+    def get(self, request: ApiRequest, pk: int) -> Response:
+        """Return an action: what it found, what came of each order and position, what is left."""
+        return Response(mass_actions.describe(get_object_or_404(_visible(request), pk=pk)))
+
+
+class ActionWithdraw(APIView):
+    """Ending an action that is not done."""
+
+    @extend_schema(
+        operation_id="withdraw_action",
+        request=ReasonInput,
+        responses={200: dict, 400: dict, 403: dict, 404: dict, 409: dict},
+    )
+    @keyed
+    def post(self, request: ApiRequest, pk: int) -> Response:
+        """End an action: what it has sent works on, nothing more is sent."""
+        request.auth.require(Scope.TRADE)
+        form = ReasonInput(data=request.data)
+        form.is_valid(raise_exception=True)
+        get_object_or_404(_visible(request), pk=pk)
+        actor, reason = request.auth.name, form.validated_data["reason"]
+        try:
+            with once():
+                mass_actions.withdraw(pk, actor=actor, reason=reason, now=timezone.now())
+        except mass_actions.NotWithdrawable as e:
+            raise Problem(409, e.code, str(e)) from e
+        except ReasonRequired as e:
+            raise reason_required() from e
+        return self.state(request, None, pk)
+
+    def state(self, request: ApiRequest, made: int | None, pk: int) -> Response:
+        """Return the action as it is now."""
+        return Response(mass_actions.describe(get_object_or_404(_visible(request), pk=pk)))
+
+
+def known_scope(request: ApiRequest, values: Mapping[str, Any] | None) -> KillScope:
+    """Return the scope that a body names.
+
+    :raises Problem: it names something that does not exist
+    """
+    given = dict(values or {})
+    allow_unknown = given.pop("allow_unknown", False)
+    scope = KillScope(**given)
+    try:
+        scopes.check(scope, accounts=request.auth.accounts, allow_unknown=allow_unknown)
+    except scopes.UnknownScope as e:
+        raise Problem(400, "invalid", str(e), e.errors) from e
+    return scope
+
+
+def action_answer(action: MassAction) -> Response:
+    """Return an action as the answer to who asked for it: 202 while something is left."""
+    status = 202 if action.status == Progress.WORKING else 200
+    headers = {"Location": f"/api/v1/actions/{action.pk}"}
+    return Response(mass_actions.describe(action), status, headers=headers)
+
+
+def action_made(made: int) -> MassAction:
+    """Return the action that a request made, as it is now."""
+    return MassAction.objects.select_related("connection", "kill").get(pk=made)
+
+
+def reason_required() -> Problem:
+    """Return the answer to a change without a reason."""
+    errors = [{"field": "reason", "code": "required", "detail": "a reason is needed"}]
+    return Problem(400, "invalid", "reason: a reason is needed", errors)
+
+
+def _visible(request: ApiRequest) -> QuerySet[MassAction]:
+    rows: QuerySet[MassAction] = mass_actions.visible(request.auth.accounts)
+    return rows
