@@ -27,7 +27,14 @@ class Causes:
         self._lock = threading.Lock()
 
     def begin(self, what: str, error: BaseException, *, trace: bool = False) -> None:
-        """Note that it fails; `trace`: nobody expects such an error, so its traceback is told."""
+        """Note that it fails; `trace`: nobody expects such an error, so its traceback is told.
+
+        Where a service is away it is the service that fails, and nothing else.
+        """
+        service = service_of(error)
+        if service is not None and self is not services:
+            services.begin(service, error)
+            return
         with self._lock:
             is_new = what not in self._failed_at
             self._failed_at[what] = time.monotonic()

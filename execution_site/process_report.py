@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from execution_site.roles import say
+from execution_site import outages
 
 REPORT_SECONDS = 2.0
 CLOSE_SECONDS = 4.0
@@ -69,11 +69,10 @@ class Reporter:
             try:
                 self._write(self._states)
                 self._failing = False
+                outages.services.end(outages.DATABASE)
             except psycopg.Error as e:
-                self._connection = None
-                if not self._failing:
-                    say(f"process states wait for the database: {str(e).strip()}")
-                self._failing = True
+                self._connection, self._failing = None, True
+                outages.services.begin(outages.DATABASE, e)
 
     def _write(self, states: Sequence[ProcessState]) -> None:
         now = datetime.now(UTC)

@@ -28,7 +28,7 @@ def log(monkeypatch):
     handler = console | {"stream": text, "class": "logging.StreamHandler"}
     root, before = logging.getLogger(), logging.getLogger().handlers
     logging.config.dictConfig(settings.LOGGING | {"handlers": {"console": handler}})
-    causes = Causes(logging.getLogger("execution_site.outages"), settle=0.0)
+    causes = Causes(logging.getLogger(outages.__name__), settle=0.0)
     monkeypatch.setattr(outages, "services", causes)
     yield lambda: text.getvalue()
     root.handlers = before
@@ -77,6 +77,15 @@ def test_a_service_that_is_away_is_one_line_whoever_says_it(log):
         "the database failed: connection failed: refused",
         "the database works again",
     ]
+
+
+def test_what_fails_for_want_of_a_service_is_the_service(log):
+    causes = Causes(logging.getLogger("orders"), settle=0.0)
+    for account in ("first", "second"):
+        causes.begin(f"following {account}", caused(BrokerUnavailable("away"), refused()))
+
+    (line,) = log().splitlines()
+    assert line.endswith("outages the database failed: away")
 
 
 def test_connecting_says_that_the_database_is_away_and_back(db, log):
