@@ -88,7 +88,7 @@ def test_a_database_that_is_away_is_a_line_a_process(site, trade_key, written):
     [
         ("GET", "/api/v1/nothing", None),
         ("GET", "/api/v1/orders/999999999", None),
-        ("GET", "/api/v1/orders?limit=x&status=y", None),
+        ("GET", "/api/v1/bars/NOTHING", None),
         ("PUT", "/api/v1/orders", {}),
         ("POST", "/api/v1/signals", {"signal_id": 1}),
         ("POST", "/api/v1/signals", body("refused", symbol="NOTHING")),

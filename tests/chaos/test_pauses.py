@@ -5,9 +5,7 @@ import signal
 import time
 from contextlib import contextmanager
 
-from execution_site.celery import app
-from execution_site.worker import LOOKS, WATCH_SECONDS, host_queue
-from orders import hints
+from execution_site.worker import WATCH_SECONDS
 from tests.chaos.test_crashes import body, post_until_answered
 
 PAUSE_SECONDS = 25  # longer than a worker bears to hear nothing
@@ -54,22 +52,3 @@ def test_a_worker_needs_no_beat(site, trade_key):
         time.sleep(PAUSE_SECONDS)
         assert restarts(site, "worker") == before
         assert_trades(site, trade_key, "no-beat")
-
-
-def test_a_worker_that_hears_nothing_is_replaced(site, trade_key):
-    """A consumer can go silent when its broker comes back: here it is told to listen no more."""
-    pid = site.pid("worker")
-    valkey = site.runtime["valkey"]
-    address = f"redis://:{valkey['password']}@127.0.0.1:{valkey['port']}/0"
-    began = time.monotonic()
-    with app.connection_for_write(address) as connection:
-        there = {"connection": connection, "channel": connection.default_channel}
-        while site.pid("worker") == pid:
-            assert time.monotonic() - began < 4 * LOOKS * WATCH_SECONDS
-            for queue in (host_queue(), *hints.COMMON_QUEUES):
-                app.control.cancel_consumer(queue, **there)
-            time.sleep(1.0)
-    took = time.monotonic() - began
-
-    print(f"replaced after {took:.1f} s")
-    assert_trades(site, trade_key, "silent-worker")
