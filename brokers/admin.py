@@ -1,14 +1,17 @@
 """Connections, instruments, quotes, and the paper venue's ledger."""
 
+import copy
 from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
 from brokers import credentials
+from brokers.instrument_rows import TermsHeld, what_holds
 from brokers.models import (
     Broker,
     BrokerConnection,
@@ -117,8 +120,42 @@ class BrokerConnectionAdmin(AuditedAdmin):
         )
 
 
+class TermsForm(AuditedForm):
+    """Terms that something holds come back with the list of what does."""
+
+    def full_clean(self) -> None:
+        """Try the change out once the row is complete; the database knows what holds it."""
+        super().full_clean()
+        if not self.is_bound or self.errors:
+            return
+        try:
+            with what_holds(), transaction.atomic():
+                copy.copy(self.instance).save()
+                transaction.set_rollback(True)
+        except TermsHeld as e:
+            for name, why in e:
+                self.add_error(name, why)
+
+
+class TermsAdmin(AuditedAdmin):
+    """A table of terms, which what holds them keeps."""
+
+    form = TermsForm
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Delete, or say what holds it."""
+        try:
+            with what_holds():
+                return super().delete_view(request, object_id, extra_context)
+        except TermsHeld as e:
+            self.message_user(request, str(e), messages.ERROR)
+            return HttpResponseRedirect(request.path)
+
+
 @admin.register(Instrument)
-class InstrumentAdmin(AuditedAdmin):
+class InstrumentAdmin(TermsAdmin):
     """What can be traded."""
 
     list_display = ("symbol", "kind", "exchange", "currency", "tick_size", "lot_size")
@@ -127,7 +164,7 @@ class InstrumentAdmin(AuditedAdmin):
 
 
 @admin.register(ContractTerms)
-class ContractTermsAdmin(AuditedAdmin):
+class ContractTermsAdmin(TermsAdmin):
     """What of an instrument's terms changes from a date on."""
 
     list_display = ("instrument", "effective_from", "lot_size", "freeze_quantity", "expiry_date")

@@ -4,19 +4,55 @@ Lot size, freeze quantity and expiry are data, never code. An instrument's own a
 its first dated row, and each row until the next. An option or future trades until its cut-off:
 `cut_off_at` where one is given, else the close of its exchange's session on the expiry date, else
 (where the exchange has no calendar, and so no closed hours) the end of that date in UTC.
+
+What something holds cannot change (`brokers/held_terms.py`): the database refuses it.
 """
 
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import models
+from django.db import IntegrityError, models
 from django.db.models import Q
 
+from brokers import held_terms
 from brokers.instruments import DATED, InstrumentKind, Settlement
+from brokers.symbol_field import SymbolField
 from brokers.symbols import Right
 
 MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
+
+
+class TermsHeld(Exception):
+    """Terms that something holds were to be changed. Iterate for each column and why it cannot."""
+
+    def __init__(self, symbol: str, holders: Mapping[str, str]) -> None:
+        self.whys = {name: held_terms.refusal(name, by) for name, by in holders.items()}
+        said = "; ".join(f"{name} {why}" for name, why in self.whys.items())
+        super().__init__(f"{symbol}: {said}")
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.whys.items())
+
+
+@contextmanager
+def what_holds() -> Iterator[None]:
+    """Tell what the database says where terms are held.
+
+    :raises TermsHeld: it refused to change them
+    """
+    try:
+        yield
+    except IntegrityError as e:
+        said = getattr(e.__cause__, "diag", None)
+        if said is None or said.constraint_name != held_terms.CONSTRAINT:
+            raise
+        raise TermsHeld(
+            said.message_primary.partition(":")[0], json.loads(said.message_detail)
+        ) from e
 
 
 def _choices(enum: Any) -> list[tuple[str, str]]:
@@ -30,7 +66,7 @@ class Instrument(models.Model):
     one order, `min_notional` the least; `margin_rate` the share of notional it ties up.
     """
 
-    symbol = models.CharField(max_length=64, unique=True)
+    symbol = SymbolField(max_length=64, unique=True)
     kind = models.CharField(max_length=16, choices=_choices(InstrumentKind))
     description = models.CharField(max_length=128, blank=True)
     exchange = models.CharField(max_length=32, blank=True)
@@ -55,16 +91,19 @@ class Instrument(models.Model):
             models.CheckConstraint(
                 name="instrument_sizes_positive",
                 condition=Q(tick_size__gt=0, lot_size__gt=0, multiplier__gt=0),
+                violation_error_message="tick_size, lot_size and multiplier must be above 0",
             ),
             models.CheckConstraint(
                 name="option_has_strike_and_right",
                 condition=Q(kind="OPTION", strike__gt=0, right__in=["CE", "PE"])
                 | (~Q(kind="OPTION") & Q(strike=None, right="")),
+                violation_error_message="an option, and nothing else, has a strike and a right",
             ),
             models.CheckConstraint(
                 name="derivative_has_underlying_and_expiry",
                 condition=~Q(kind__in=sorted(DATED))
                 | (~Q(underlying="") & Q(expiry_date__isnull=False)),
+                violation_error_message="a future or option has an underlying and an expiry_date",
             ),
         ]
 
@@ -91,7 +130,11 @@ class ContractTerms(models.Model):
         verbose_name_plural = "contract terms"
         constraints = [
             models.UniqueConstraint(name="terms_once", fields=["instrument", "effective_from"]),
-            models.CheckConstraint(name="terms_lot_positive", condition=Q(lot_size__gt=0)),
+            models.CheckConstraint(
+                name="terms_lot_positive",
+                condition=Q(lot_size__gt=0),
+                violation_error_message="lot_size must be above 0",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -2,7 +2,8 @@
 
 A line describes one instrument, or with `effective_from` its terms from that day on. What a
 derivative's symbol says (underlying, expiry, strike, right) need not be repeated; where it is, the
-two must agree. Nothing is loaded while any line is wrong.
+two must agree. Nothing is loaded while any line is wrong, or changes what something holds. A
+preview is a load that is taken back, so that it says what the load would.
 """
 
 from collections.abc import Mapping
@@ -13,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from brokers import exchanges, symbols
-from brokers.instrument_rows import ContractTerms, Instrument
+from brokers.instrument_rows import ContractTerms, Instrument, TermsHeld, what_holds
 from brokers.instruments import DATED, InstrumentKind, Settlement, decimal_text
 from execution_site import audit, text_files
 
@@ -34,6 +35,7 @@ DECIMALS = (
 )
 TEXTS = ("description", "exchange", "currency", "underlying")
 TERMS = ("lot_size", "freeze_quantity", "expiry_date", "cut_off_at")
+MOST_DIGITS = 28
 COLUMNS = frozenset(
     {
         "symbol",
@@ -86,7 +88,29 @@ class Change:
         return f"changed  {name}: " + ", ".join(changed)
 
 
-def read(path: Path) -> list[Line]:
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """How many lines a file has, and what they change, in their order."""
+
+    lines: int
+    changes: list[Change]
+
+
+def load(path: Path, *, preview: bool, actor: str, reason: str, now: datetime) -> Loaded:
+    """Make the master what a file says, each change with its audit row: all of it or nothing.
+
+    :raises UnreadableFile: it is no table
+    :raises CannotLoad: naming each line that is wrong, or that cannot be while something holds it
+    """
+    lines = _read(path)
+    with transaction.atomic(durable=True):
+        changes = _write(lines, actor=actor, reason=reason, now=now)
+        if preview:
+            transaction.set_rollback(True)
+    return Loaded(len(lines), changes)
+
+
+def _read(path: Path) -> list[Line]:
     """Return what a file says.
 
     :raises UnreadableFile: it is no table
@@ -112,58 +136,89 @@ def read(path: Path) -> list[Line]:
     return lines
 
 
-def plan(lines: list[Line]) -> list[Change]:
-    """Return what the lines change, in their order; nothing is written.
+def _write(lines: list[Line], *, actor: str, reason: str, now: datetime) -> list[Change]:
+    """Write what the lines change, and return it.
 
     :raises CannotLoad: naming each line that does not fit what is there
     """
-    named = {line.symbol for line in lines}
-    known = {row.symbol: row for row in Instrument.objects.filter(symbol__in=named)}
-    held = ContractTerms.objects.filter(instrument__symbol__in=named)
-    terms = {(row.instrument.symbol, row.effective_from): row for row in held.select_related()}
+    names = {line.symbol for line in lines}
+    known = {row.symbol: row for row in Instrument.objects.filter(symbol__in=names)}
+    held = ContractTerms.objects.filter(instrument__symbol__in=names).select_related("instrument")
+    terms = {(row.instrument.symbol, row.effective_from): row for row in held}
+    twins = _stored_twice(names)
+    above: dict[tuple[str, date | None], int] = {}
     changes, problems = [], []
     for line in lines:
-        row: Instrument | ContractTerms
+        change = None
         try:
-            if line.effective_from is None:
-                row = known.setdefault(line.symbol, Instrument(symbol=line.symbol))
-                wanted = _complete(line, is_new=row.pk is None)
-            else:
-                if line.symbol not in known:
-                    raise ValueError(f"symbol: {line.symbol} is not known, nor described above")  # noqa: TRY301
-                instrument = known[line.symbol]
-                since = exchanges.midnight(line.effective_from, instrument.exchange)
-                made = ContractTerms(instrument=instrument, effective_from=since)
-                row = terms.setdefault((line.symbol, since), made)
-                wanted = _terms(line, instrument)
-            change = _change(row, line, wanted)
-            row.clean_fields(exclude={"instrument"})
-        except (ValueError, ValidationError) as e:
-            problems.append(f"line {line.number}: {_said(e)}")
-            continue
-        if change.after:
-            changes.append(change)
+            first = above.setdefault((line.symbol, line.effective_from), line.number)
+            if first != line.number:
+                raise ValueError(f"symbol: {line.symbol} is on line {first} already")  # noqa: TRY301
+            if line.symbol in twins:
+                raise ValueError(f"symbol: it is stored twice, also as {twins[line.symbol]}")  # noqa: TRY301
+            change = _wanted(line, known, terms)
+            if change.after:
+                _save(change, actor=actor, reason=reason, now=now)
+                changes.append(change)
+        except (ValueError, ValidationError, IntegrityError, TermsHeld) as e:
+            problems.append(f"line {line.number}: {_said(e, change)}")
     if problems:
         raise CannotLoad(problems)
     return changes
 
 
-def apply(changes: list[Change], *, actor: str, reason: str, now: datetime) -> None:
-    """Write the changes, each with its audit row, all or none."""
-    with transaction.atomic(durable=True):
-        for change in changes:
-            if isinstance(change.row, ContractTerms):
-                change.row.instrument_id = change.row.instrument.pk
-            change.row.save()
-            audit.record(
-                "instrument" if change.since is None else "contract_terms",
-                actor=actor,
-                reason=reason,
-                at=now,
-                before=change.before or None,
-                after=change.after,
-                object_id=change.symbol,
-            )
+def _stored_twice(names: set[str]) -> dict[str, str]:
+    """Return what else some of these are stored as, from before there was one spelling of each."""
+    others = Instrument.objects.filter(symbol__regex=r"\.[0-9]*0(CE|PE)$")
+    stored = others.values_list("symbol", flat=True)
+    return {
+        spelling: symbol for symbol in stored if (spelling := symbols.one_spelling(symbol)) in names
+    }
+
+
+def _wanted(
+    line: Line,
+    known: dict[str, Instrument],
+    terms: dict[tuple[str, datetime], ContractTerms],
+) -> Change:
+    """Return what a line changes, its row as it shall be.
+
+    :raises ValueError: the line does not fit what is there
+    :raises ValidationError: a value does not fit its column
+    """
+    row: Instrument | ContractTerms
+    if line.effective_from is None:
+        row = known.setdefault(line.symbol, Instrument(symbol=line.symbol))
+        change = _change(row, line, _complete(line, is_new=row.pk is None))
+    else:
+        instrument = known.get(line.symbol)
+        if instrument is None or instrument.pk is None:
+            raise ValueError(f"symbol: {line.symbol} is not known, nor described above")
+        since = exchanges.midnight(line.effective_from, instrument.exchange)
+        made = ContractTerms(instrument=instrument, effective_from=since)
+        row = terms.setdefault((line.symbol, since), made)
+        change = _change(row, line, _terms(line, instrument))
+    row.clean_fields(exclude={"instrument"})
+    return change
+
+
+def _save(change: Change, *, actor: str, reason: str, now: datetime) -> None:
+    """Write one change with its audit row.
+
+    :raises TermsHeld: something holds what it changes
+    :raises IntegrityError: no row can be like that
+    """
+    with what_holds(), transaction.atomic():
+        change.row.save()
+        audit.record(
+            "instrument" if change.since is None else "contract_terms",
+            actor=actor,
+            reason=reason,
+            at=now,
+            before=change.before or None,
+            after=change.after,
+            object_id=change.symbol,
+        )
 
 
 def _line(number: int, row: dict[str, str]) -> Line:
@@ -175,8 +230,9 @@ def _line(number: int, row: dict[str, str]) -> Line:
         "kind": InstrumentKind,
         "right": symbols.Right,
         "settlement": Settlement,
-        "expiry_date": date.fromisoformat,
-        "effective_from": date.fromisoformat,
+        "symbol": _symbol,
+        "expiry_date": _date,
+        "effective_from": _date,
         "is_tradable": _flag,
         "cut_off_at": _moment,
     }
@@ -184,6 +240,8 @@ def _line(number: int, row: dict[str, str]) -> Line:
     for name, text in values.items():
         try:
             made[name] = read_one.get(name, str)(text)
+        except symbols.NoSuchDate as e:
+            raise ValueError(f"{name}: {e}") from e
         except (ValueError, KeyError, InvalidOperation) as e:
             raise ValueError(f"{name}: {text!r} is not readable") from e
     return Line(number, made.pop("symbol"), made, made.pop("effective_from", None))
@@ -238,17 +296,35 @@ def _change(row: Instrument | ContractTerms, line: Line, wanted: Mapping[str, An
     return Change(row, line.symbol, since, {} if is_new else before, after)
 
 
-def _said(error: ValueError | ValidationError) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(f"{n}: {' '.join(m)}" for n, m in error.message_dict.items())
-    return str(error)
+def _said(error: Exception, change: Change | None) -> str:
+    match error:
+        case ValidationError():
+            return "; ".join(f"{n}: {' '.join(m)}" for n, m in error.message_dict.items())
+        case TermsHeld():
+            return "; ".join(f"{name}: {_changed(name, change)}{why}" for name, why in error)
+        case IntegrityError():
+            return _violated(error)
+        case _:
+            return str(error)
 
 
 def _decimal(text: str) -> Decimal:
     value = Decimal(text)
-    if not value.is_finite():
+    if not value.is_finite() or abs(value.adjusted()) > MOST_DIGITS:
         raise ValueError(text)
     return value
+
+
+def _symbol(text: str) -> str:
+    symbols.parse(text)
+    return symbols.one_spelling(text)
+
+
+def _date(text: str) -> date:
+    try:
+        return text_files.day(text)
+    except ValueError as e:
+        raise symbols.NoSuchDate(str(e)) from e
 
 
 def _flag(text: str) -> bool:
@@ -257,7 +333,7 @@ def _flag(text: str) -> bool:
 
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
+    if moment.tzinfo is None or moment.year not in text_files.YEARS:
         raise ValueError(text)
     return moment
 
@@ -266,3 +342,20 @@ def _text(value: Any) -> str:
     if value is None:
         return "-"
     return decimal_text(value) if isinstance(value, Decimal) else str(value)
+
+
+def _changed(name: str, change: Change | None) -> str:
+    """Return the values of a column before and after, where the line has it."""
+    if change is None or name not in change.before:
+        return ""
+    return f"{change.before[name]} -> {change.after[name]} "
+
+
+def _violated(error: IntegrityError) -> str:
+    """Return which rule about rows a line breaks, in its own words."""
+    name = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+    rules = (*Instrument._meta.constraints, *ContractTerms._meta.constraints)
+    for rule in rules:
+        if rule.name == name:
+            return str(rule.get_violation_error_message())
+    return str(error).partition("\n")[0]

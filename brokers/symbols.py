@@ -4,6 +4,7 @@ They are read from the right, since an underlying may hold digits, `&` and `-` (
 `BAJAJ-AUTO`): the right, a strike of digits alone, a date that exists, and what is left. Only one
 date can stand before a strike, so there is at most one reading. No weekday is expected of an expiry
 and no list of underlyings is kept here: the instrument master says whether what was read is traded.
+A strike with zeros behind its last digit (`24000.0`) is another spelling of the same contract.
 """
 
 import re
@@ -20,6 +21,10 @@ _DERIVATIVE = re.compile(
     rf"(?P<day>[0-9]{{2}})(?P<month>{'|'.join(MONTHS)})(?P<year>[0-9]{{2}})"
     rf"(?:FUT|(?P<strike>[1-9][0-9]*(?:\.[0-9]+)?|0\.[0-9]+)(?P<right>CE|PE))"
 )
+
+
+class NoSuchDate(ValueError):
+    """A symbol has the form of a derivative's, but its date does not exist."""
 
 
 class Right(StrEnum):
@@ -48,15 +53,29 @@ class Symbol:
 
 
 def parse(symbol: str) -> Symbol:
-    """Return what a symbol says; one that is no derivative's is a plain name."""
+    """Return what a symbol says; one that is no derivative's is a plain name.
+
+    :raises NoSuchDate: it is a derivative's, of a day that its month does not have
+    """
     found = _DERIVATIVE.fullmatch(symbol)
     if found is None:
         return Symbol(symbol)
     try:
         month = MONTHS.index(found["month"]) + 1
         expiry = date(2000 + int(found["year"]), month, int(found["day"]))
-    except ValueError:
-        return Symbol(symbol)
+    except ValueError as e:
+        day = "".join(found.group("day", "month", "year"))
+        raise NoSuchDate(f"{day} in {symbol} is no date") from e
     if found["right"] is None:
         return Symbol(found["underlying"], expiry)
     return Symbol(found["underlying"], expiry, Decimal(found["strike"]), Right(found["right"]))
+
+
+def one_spelling(symbol: str) -> str:
+    """Return the symbol as everybody spells it; what is no derivative's is as it was given."""
+    if "." not in symbol:  # only a strike's fraction can be written in more than one way
+        return symbol
+    try:
+        return str(parse(symbol))
+    except NoSuchDate:
+        return symbol

@@ -8,6 +8,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from brokers.symbols import one_spelling
+
 PATTERN = r"^-?[0-9]{1,18}(\.[0-9]{1,10})?$"
 _DECIMAL = re.compile(PATTERN)
 
@@ -67,6 +69,14 @@ class Text(serializers.CharField):
         if not data.isprintable():
             self.fail("unprintable")
         return super().to_internal_value(data)
+
+
+class SymbolText(Text):
+    """A symbol, taken in its one spelling."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the symbol."""
+        return one_spelling(super().to_internal_value(data))
 
 
 class NothingInput(StrictSerializer):

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 from django.utils import timezone
 
+from brokers.instrument_rows import TermsHeld, what_holds
 from brokers.instruments import InstrumentKind
 from brokers.models import Broker, BrokerConnection, Environment, Instrument, MarketClock, Quote
 from brokers.symbols import Symbol
@@ -38,16 +39,13 @@ class CannotReplay(Exception):
 def instrument_for(symbol: str, *, like: str) -> Instrument:
     """Return the replay's copy of an instrument, without a quote; an index's copy can be traded.
 
-    :raises CannotReplay: there is nothing to copy
+    :raises CannotReplay: there is nothing to copy, or the copy was traded with other terms
     """
     original = Instrument.objects.filter(symbol=like).first()
     if original is None:
         raise CannotReplay(f"there is no instrument {like}: name one with --like")
     copied = {name: getattr(original, name) for name in COPIED}
-    copy, _ = Instrument.objects.update_or_create(
-        symbol=symbol, defaults=copied | {"is_tradable": True}
-    )
-    return copy
+    return _made(symbol, copied | {"is_tradable": True})
 
 
 def chain_for(
@@ -71,9 +69,20 @@ def chain_for(
             "right": contract.right.value,
             "is_tradable": True,
         }
-        option, _ = Instrument.objects.update_or_create(symbol=str(contract), defaults=terms)
-        made.append(option)
+        made.append(_made(str(contract), terms))
     return made
+
+
+def _made(symbol: str, terms: dict[str, Any]) -> Instrument:
+    """Return the instrument of a replay, made or changed to these terms.
+
+    :raises CannotReplay: another replay traded it, or holds it still, with other terms
+    """
+    try:
+        with what_holds(), transaction.atomic():
+            return Instrument.objects.update_or_create(symbol=symbol, defaults=terms)[0]
+    except TermsHeld as e:
+        raise CannotReplay(f"{e}. Name another market with --symbol, or other terms") from e
 
 
 def account_for(

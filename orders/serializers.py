@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from brokers.contract import OrderType, TimeInForce
-from orders.fields import ExactDecimal, StrictSerializer, Text
+from orders.fields import ExactDecimal, StrictSerializer, SymbolText, Text
 from orders.signal_rows import ASKED, Action
 
 RESERVED_STRATEGIES = {"EXTERNAL"}
@@ -108,7 +108,7 @@ class SignalInput(StrictSerializer):
     signal_id = Text(max_length=128)
     strategy = serializers.RegexField(r"^[A-Za-z0-9_.\-]{1,64}\Z", validators=[not_reserved])
     account = Text(max_length=64, required=False, allow_null=True)
-    symbol = Text(max_length=64)
+    symbol = SymbolText(max_length=64)
     action = Choice(choices=choices(ASKED))
     quantity = ExactDecimal(required=False, allow_null=True)
     fraction = Unsupported(required=False, allow_null=True)

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 
 from brokers.models import BrokerConnection
+from brokers.symbol_field import SymbolField
 from risk.facts import KillLevel
 
 
@@ -38,7 +39,7 @@ class KillSwitch(models.Model):
 
     connection = models.ForeignKey(BrokerConnection, on_delete=models.CASCADE, null=True)
     strategy = models.CharField(max_length=64, blank=True)
-    symbol = models.CharField(max_length=64, blank=True)
+    symbol = SymbolField(max_length=64, blank=True)
     level = models.CharField(max_length=16, choices=[(k.value, k.value) for k in KillLevel])
     reason = models.TextField()
     actor = models.CharField(max_length=150)

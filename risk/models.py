@@ -9,6 +9,7 @@ from django.db import models, transaction
 from django.db.models import F, Q
 
 from brokers.models import BrokerConnection
+from brokers.symbol_field import SymbolField
 from risk import locks
 from risk.breaker_rows import Breaker
 from risk.days import DayResult
@@ -77,7 +78,7 @@ class RiskLimit(models.Model):
         BrokerConnection, on_delete=models.CASCADE, null=True, blank=True, verbose_name="account"
     )
     strategy = models.CharField(max_length=64, blank=True)
-    symbol = models.CharField(max_length=64, blank=True)
+    symbol = SymbolField(max_length=64, blank=True)
     underlying = models.CharField(max_length=64, blank=True)
     effective_from = models.DateTimeField(null=True, blank=True)
     effective_until = models.DateTimeField(null=True, blank=True)
@@ -167,7 +168,7 @@ class SymbolRule(models.Model):
     connection = models.ForeignKey(
         BrokerConnection, on_delete=models.CASCADE, null=True, blank=True
     )
-    symbol = models.CharField(max_length=64)
+    symbol = SymbolField(max_length=64)
     rule = models.CharField(max_length=8, choices=Rule)
     note = models.CharField(max_length=200, blank=True)
 

@@ -16,7 +16,7 @@ from execution_site.idempotency import keyed, once
 from execution_site.listing import answer_list
 from orders import mass_actions, scopes
 from orders.clients import Scope
-from orders.fields import StrictSerializer, Text
+from orders.fields import StrictSerializer, SymbolText, Text
 from orders.mass_action_rows import MassAction, Progress
 from orders.serializers import Flag
 from risk.kills import Scope as KillScope
@@ -29,7 +29,7 @@ class KillScopeInput(StrictSerializer):
 
     account = Text(max_length=64, required=False, allow_null=True)
     strategy = Text(max_length=64, required=False, allow_null=True)
-    symbol = Text(max_length=64, required=False, allow_null=True)
+    symbol = SymbolText(max_length=64, required=False, allow_null=True)
 
 
 class ScopeInput(KillScopeInput):

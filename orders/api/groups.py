@@ -19,7 +19,7 @@ from orders import group_intake, group_view, groups
 from orders.api.signals import account_of, answer, answered_once
 from orders.authentication import Principal
 from orders.clients import Scope
-from orders.fields import ExactDecimal, StrictSerializer, Text
+from orders.fields import ExactDecimal, StrictSerializer, SymbolText, Text
 from orders.group_course import OnLegFailure
 from orders.group_legs import GroupRequest, LegRequest
 from orders.group_shapes import MOST_LEGS, GroupType
@@ -56,7 +56,7 @@ EXAMPLE = {
 class LegInput(StrictSerializer):
     """One leg."""
 
-    symbol = Text(max_length=64)
+    symbol = SymbolText(max_length=64)
     action = Choice(choices=choices(Side))
     quantity = ExactDecimal()
     order_type = Choice(

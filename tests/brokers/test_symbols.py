@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brokers.symbols import Right, Symbol, parse
+from brokers.symbols import NoSuchDate, Right, Symbol, one_spelling, parse
 
 CALL, PUT = Right.CALL, Right.PUT
 
@@ -40,7 +40,6 @@ def test_a_derivative_is_read_from_the_right(text, expected):
         ("an index", "NIFTYNXT50"),
         ("one that ends like a call", "PRICE"),
         ("a pair", "EURUSD"),
-        ("a day that does not exist", "NIFTY30FEB2522500CE"),
         ("a month that does not", "NIFTY28JAM2522500CE"),
         ("no strike", "NIFTY28JAN25CE"),
         ("a strike of nothing", "NIFTY28JAN250CE"),
@@ -52,6 +51,26 @@ def test_a_derivative_is_read_from_the_right(text, expected):
 def test_anything_else_is_a_plain_symbol(_case, text):
     assert parse(text) == Symbol(text)
     assert str(parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("NIFTY30FEB2522500CE", "30FEB25"),
+        ("NIFTY31NOV2624000CE", "31NOV26"),
+        ("NIFTY29FEB25FUT", "29FEB25"),
+        ("NIFTY00JAN2524000.0PE", "00JAN25"),
+    ],
+)
+def test_a_date_that_does_not_exist_is_named(text, day):
+    with pytest.raises(NoSuchDate, match=f"{day} in .* is no date"):
+        parse(text)
+    assert one_spelling(text) == text
+
+
+@pytest.mark.parametrize("text", ["NIFTY", "AAPL.R", "BRK.B", "24000.0", "X.0CE"])
+def test_a_plain_name_is_spelt_as_it_is(text):
+    assert one_spelling(text) == text
 
 
 UNDERLYINGS = st.from_regex(r"[A-Z0-9][A-Z0-9&-]{0,14}", fullmatch=True)
@@ -71,3 +90,12 @@ def test_every_future_is_read_as_it_was_spelt(underlying, expiry):
     future = Symbol(underlying, expiry)
 
     assert parse(str(future)) == future
+
+
+@given(UNDERLYINGS, DAYS, STRIKES, st.sampled_from(Right), st.integers(0, 4))
+def test_every_spelling_of_an_option_is_one(underlying, expiry, strike, right, zeros):
+    option = str(Symbol(underlying, expiry, strike, right))
+    point = "" if "." in option or not zeros else "."
+    other = f"{option[:-2]}{point}{'0' * zeros}{option[-2:]}" if point or "." in option else option
+
+    assert one_spelling(other) == one_spelling(option) == option

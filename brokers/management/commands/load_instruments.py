@@ -20,21 +20,21 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the file, and whether only to look."""
         parser.add_argument("file", type=Path)
-        parser.add_argument("--preview", action="store_true", help="only say what would change")
+        parser.add_argument(
+            "--preview", action="store_true", help="say what a load would say, and change nothing"
+        )
 
     def handle(self, *_: Any, file: Path, preview: bool, **__: Any) -> None:
         """Say what changes, and change it."""
+        now, reason = timezone.now(), f"load_instruments {file.name}"
         try:
-            lines = master.read(file)
-            changes = master.plan(lines)
+            loaded = master.load(file, preview=preview, actor="console", reason=reason, now=now)
         except UnreadableFile as e:
             raise CommandError(str(e)) from e
         except master.CannotLoad as e:
             raise CommandError(f"{file}: nothing was loaded\n{e}") from e
-        for change in changes:
+        for change in loaded.changes:
             self.stdout.write(str(change))
-        if not preview:
-            now = timezone.now()
-            master.apply(changes, actor="console", reason=f"load_instruments {file.name}", now=now)
-        said = "would change" if preview else "changed"
-        self.stdout.write(f"{len(lines)} lines; {len(changes)} rows {said}")
+        self.stdout.write(f"{loaded.lines} lines; {len(loaded.changes)} rows changed")
+        if preview:
+            self.stderr.write("A preview: this is what a load says, and nothing was kept.")

@@ -1,0 +1,12 @@
+from django.db import migrations
+
+from orders.instrument_guard import guard_sql
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("brokers", "0006_one_spelling"),
+        ("orders", "0010_trade_sequence"),
+        ("portfolio", "0006_trade_sequence"),
+    ]
+    operations = [migrations.RunSQL(guard_sql(), migrations.RunSQL.noop)]
