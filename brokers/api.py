@@ -47,8 +47,9 @@ class QuoteDetail(APIView):
     @extend_schema(operation_id="get_quote", responses={200: dict, 404: dict})
     def get(self, request: ApiRequest, symbol: str) -> Response:
         """Return the latest quote of an instrument."""
-        quote = get_object_or_404(Quote, instrument__symbol=symbol)
-        return Response(quote_json(quote, symbol))
+        known = Quote.objects.select_related("instrument")
+        quote = get_object_or_404(known, instrument__symbol=symbol)
+        return Response(quote_json(quote, quote.instrument.symbol))
 
 
 def describe(instrument: Instrument) -> dict[str, Any]:
@@ -105,4 +106,4 @@ class BarList(APIView):
         found = list(bars.filter(at__date=day).order_by("at"))
         columns = {n: [decimal_text(getattr(bar, n)) for bar in found] for n in PRICES}
         at = [bar.at.strftime("%Y-%m-%dT%H:%M:%SZ") for bar in found]
-        return Response({"symbol": symbol, "day": day, "at": at} | columns)
+        return Response({"symbol": instrument.symbol, "day": day, "at": at} | columns)

@@ -17,6 +17,7 @@ from django.conf import settings as site
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
+from brokers import symbols
 from brokers.feeds.recorded import (
     Arrival,
     Problem,
@@ -145,6 +146,10 @@ class Command(BaseCommand):
         if all(map(holds_chain, files)):
             return [RecordedChain(path, suffix=replay_account.CHAIN_SUFFIX) for path in files]
         named = symbol or f"{symbol_of(files[0])}{replay_account.SUFFIX}"
+        try:
+            named = str(symbols.parse(named))
+        except symbols.NoSuchDate as e:
+            raise CannotReplay(str(e)) from e
         return [RecordedFile(path, symbol=named) for path in files]
 
     def _instruments(
