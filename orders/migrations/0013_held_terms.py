@@ -6,7 +6,7 @@ from orders.instrument_guard import guard_sql
 class Migration(migrations.Migration):
     dependencies = [
         ("brokers", "0006_one_spelling"),
-        ("orders", "0010_trade_sequence"),
+        ("orders", "0012_unwinding"),
         ("portfolio", "0006_trade_sequence"),
     ]
     operations = [migrations.RunSQL(guard_sql(), migrations.RunSQL.noop)]
