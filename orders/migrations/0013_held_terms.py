@@ -5,7 +5,7 @@ from orders.instrument_guard import guard_sql
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("brokers", "0006_one_spelling"),
+        ("brokers", "0007_one_spelling"),
         ("orders", "0012_unwinding"),
         ("portfolio", "0006_trade_sequence"),
     ]

@@ -20,7 +20,7 @@ def spell_as_one(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("brokers", "0006_one_spelling"),
+        ("brokers", "0007_one_spelling"),
         ("risk", "0004_derivative_limits"),
     ]
 

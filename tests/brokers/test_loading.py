@@ -177,7 +177,7 @@ def test_the_migration_spells_what_is_stored_as_one(load):
     load(NIFTY, "NIFTY28JAN2522600CE,,NFO,INR,0.05,75,1800,")
     stored_as("NIFTY28JAN2522500CE", "NIFTY28JAN2522500.00CE")
     PaperHolding.objects.create(account="paper", symbol="NIFTY28JAN2522500.00CE", currency="INR")
-    migration = import_module("brokers.migrations.0006_one_spelling")
+    migration = import_module("brokers.migrations.0007_one_spelling")
 
     migration.spell_as_one(apps, None)
 

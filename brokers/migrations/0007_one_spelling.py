@@ -23,7 +23,7 @@ def spell_as_one(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("brokers", "0005_derivatives"),
+        ("brokers", "0006_quote_door"),
     ]
 
     operations = [
