@@ -151,7 +151,14 @@ def test_an_option_that_was_never_looked_at_is_not_dropped(hold, told):
 
 def test_an_expired_option_says_so(hold, told):
     hold({symbol(100, "CE"): LOT})
-    Instrument.objects.filter(kind="OPTION").update(cut_off_at=now() - timedelta(seconds=1))
+    option = Instrument.objects.get(symbol=symbol(100, "CE"))
+    ContractTerms.objects.create(
+        instrument=option,
+        effective_from=now() - timedelta(days=1),
+        lot_size=LOT,
+        expiry_date=option.expiry_date,
+        cut_off_at=now() - timedelta(seconds=1),
+    )
     revaluation.revalue({"IDX"}, now=now())
 
     (row,) = told()["unvalued"]
