@@ -21,7 +21,7 @@ def spell_as_one(apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [
         ("brokers", "0007_one_spelling"),
-        ("risk", "0004_derivative_limits"),
+        ("risk", "0005_kill_epochs"),
     ]
 
     operations = [
