@@ -184,7 +184,7 @@ def _submit(body: Mapping[str, Any], principal: Principal) -> StoredAnswer:
 
 
 def answered_once(
-    submit: Callable[[Mapping[str, Any], Principal], StoredAnswer], request: ApiRequest
+    record: Callable[[Mapping[str, Any], Principal], StoredAnswer], request: ApiRequest
 ) -> StoredAnswer:
     """Return the answer to a signal or group; whatever refuses it, its key is looked at first.
 
@@ -194,7 +194,7 @@ def answered_once(
         raise Problem(400, "invalid", "A JSON object is expected.")
     try:
         try:
-            return submit(request.data, request.auth)
+            return record(request.data, request.auth)
         except (InvalidSignal, Problem, ValidationError):
             stored = intake.answered_before(request.data, client=request.auth.client)
             if stored is None:
