@@ -8,31 +8,38 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from brokers.instruments import decimal_text, optional_text
+from brokers.instruments import InstrumentKind, decimal_text, optional_text
 from brokers.models import Bar, Instrument, Quote
 from brokers.quotes import quote_json
+from execution_site import parameters
 from execution_site.http import ApiRequest
-from execution_site.listing import answer_list, parameters, parse_day
+from execution_site.listing import PAGING, ApiView
 
 PRICES = ("open", "high", "low", "close")
 
 
-class InstrumentList(APIView):
+def _searched(words: str) -> Q:
+    return Q(symbol__icontains=words) | Q(description__icontains=words)
+
+
+class InstrumentList(ApiView):
     """Instruments."""
+
+    query = {
+        "search": parameters.text(_searched),
+        "kind": parameters.one_of(InstrumentKind, "kind"),
+        **PAGING,
+    }
 
     @extend_schema(operation_id="list_instruments", responses={200: dict})
     def get(self, request: ApiRequest) -> Response:
         """List instruments; `search` looks in symbol and description."""
         rows = Instrument.objects.prefetch_related("dated_terms")
-        search = request.query_params.get("search", "").replace("\x00", "")
-        if search:
-            rows = rows.filter(Q(symbol__icontains=search) | Q(description__icontains=search))
-        return answer_list(request, rows, {"kind": "kind"}, describe, also=frozenset({"search"}))
+        return self.answer_list(rows, describe)
 
 
-class InstrumentDetail(APIView):
+class InstrumentDetail(ApiView):
     """One instrument."""
 
     @extend_schema(operation_id="get_instrument", responses={200: dict, 404: dict})
@@ -41,7 +48,7 @@ class InstrumentDetail(APIView):
         return Response(describe(get_object_or_404(Instrument, symbol=symbol)))
 
 
-class QuoteDetail(APIView):
+class QuoteDetail(ApiView):
     """One quote."""
 
     @extend_schema(operation_id="get_quote", responses={200: dict, 404: dict})
@@ -91,13 +98,15 @@ def _date(day: date | None) -> str | None:
     return None if day is None else day.isoformat()
 
 
-class BarList(APIView):
+class BarList(ApiView):
     """Minute bars of one symbol."""
+
+    query = {"day": parameters.day()}
 
     @extend_schema(operation_id="list_bars", responses={200: dict, 400: dict, 404: dict})
     def get(self, request: ApiRequest, symbol: str) -> Response:
         """Return a day (UTC; the latest without `day`) in bars, oldest first, in columns."""
-        day = parse_day(parameters(request, {"day"}).get("day"))
+        day = self.asked.get("day")
         instrument = get_object_or_404(Instrument, symbol=symbol)
         bars = Bar.objects.filter(instrument=instrument)
         if day is None:

@@ -8,6 +8,7 @@ class SiteConfig(AppConfig):
     """Registers the system checks of every application."""
 
     name = "execution_site"
+    verbose_name = "System"
 
     def ready(self) -> None:
         """Import each application's `checks` where it has any of Django's kind."""

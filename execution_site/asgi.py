@@ -6,13 +6,13 @@ from typing import Any
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from django.core.wsgi import get_wsgi_application
-from django.urls import path
+from django.urls import path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "execution_site.settings")
 wsgi = get_wsgi_application()
 
 from execution_site.celery import app as celery_app  # noqa: E402
-from execution_site.consumers import StreamConsumer  # noqa: E402 Django must be set up first
+from execution_site.consumers import StreamConsumer, refuse_socket  # noqa: E402 Django is up
 from execution_site.hub import hub  # noqa: E402
 from execution_site.threads import Threads  # noqa: E402
 from execution_site.waiting import HttpFront  # noqa: E402
@@ -34,7 +34,10 @@ celery_app.conf.broker_transport_options |= {
 http = HttpFront(
     Threads(wsgi, THREADS), Threads(wsgi, URGENT_THREADS), hub, execution=ended_execution
 )
-websocket = AuthMiddlewareStack(URLRouter([path("ws/stream", StreamConsumer.as_asgi())]))
+nowhere: Any = refuse_socket
+websocket = AuthMiddlewareStack(
+    URLRouter([path("ws/stream", StreamConsumer.as_asgi()), re_path("", nowhere)])
+)
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -1,13 +1,16 @@
 """Two kinds of table in the console: those nobody edits, and those edited with a reason."""
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Context, Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
 from django.db.models import Model
 from django.forms.models import BaseInlineFormSet, model_to_dict
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -18,7 +21,76 @@ from execution_site import audit
 REASON_LENGTH = 500
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+_WIDE = Context(prec=100)
+
+
+def plain(value: Any) -> Any:
+    """Return a decimal as text without the zeros that its column pads it with."""
+    if not isinstance(value, Decimal):
+        return value
+    return format(value.normalize(_WIDE), "f")
+
+
+if TYPE_CHECKING:
+    _Tables = admin.options.BaseModelAdmin
+else:
+    _Tables = object
+
+
+class PlainNumberInput(forms.TextInput):
+    """Shows a decimal without padding."""
+
+    def format_value(self, value: Any) -> str | None:
+        """Return what the input shows."""
+        shown: str | None = super().format_value(plain(value))
+        return shown
+
+
+class PlainDecimals(_Tables):
+    """A table whose decimals are shown without padding: in forms, and where they are read."""
+
+    formfield_overrides = {models.DecimalField: {"widget": PlainNumberInput}}
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return what is only read."""
+        return self.plain(super().get_readonly_fields(request, obj))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return what a form shows."""
+        names = super().get_fields(request, obj)
+        if obj is not None and not self.has_change_permission(request, obj):
+            return self.plain(names)
+        read = super().get_readonly_fields(request, obj)
+        return [self.plain([name])[0] if name in read else name for name in names]
+
+    def plain(self, names: Sequence[Any]) -> list[Any]:
+        """Return these columns, each decimal as a column of ours."""
+        decimals = {
+            field.name: field
+            for field in self.opts.get_fields()
+            if isinstance(field, models.DecimalField)
+        }
+        return [_column(decimals[name]) if name in decimals else name for name in names]
+
+
+class PlainList(PlainDecimals, admin.ModelAdmin):
+    """A table whose list shows its decimals without padding too."""
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Return the list's columns."""
+        return self.plain(super().get_list_display(request))
+
+
+@cache
+def _column(field: "models.DecimalField[Any, Any]") -> Callable[[Any], Any]:
+    @admin.display(description=field.verbose_name, ordering=field.name)
+    def column(row: Any) -> Any:
+        return plain(getattr(row, field.name))
+
+    return column
+
+
+class ReadOnlyAdmin(PlainList):
     """A table to read: nothing is added, changed or deleted here, in bulk neither."""
 
     ordering = ("-pk",)
@@ -38,7 +110,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return False
 
 
-class ReadOnlyInline(admin.TabularInline):
+class ReadOnlyInline(PlainDecimals, admin.TabularInline):
     """Rows to read beside the one they belong to."""
 
     extra = 0
@@ -69,7 +141,7 @@ class AuditedForm(forms.ModelForm):
     )
 
 
-class AuditedAdmin(admin.ModelAdmin):
+class AuditedAdmin(PlainList):
     """A table of rules: each change and each delete has a reason and an audit row of its own.
 
     The audit row is written in the transaction of the change, which the admin opens.

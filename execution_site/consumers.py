@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -11,6 +12,7 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http.request import validate_host
 
+from execution_site import http
 from execution_site import hub as stream
 from execution_site.hub import Sealed, Subscriber, hub
 from orders import authentication, selectors
@@ -19,7 +21,8 @@ from orders.authentication import AuthenticationFailed, Principal
 HEARTBEAT_SECONDS = 1.0
 RECHECK_SECONDS = 60.0
 MESSAGE_BYTES = 4096
-BAD_REQUEST, FORBIDDEN, TOO_LARGE, OVERFLOWED = 4400, 4403, 4413, 4408
+BAD_REQUEST, FORBIDDEN, NOT_FOUND, TOO_LARGE, OVERFLOWED = 4400, 4403, 4404, 4413, 4408
+SEQ = re.compile(r"[0-9]{1,18}")
 
 
 class StreamConsumer(AsyncWebsocketConsumer):
@@ -35,9 +38,10 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if principal is None:
             await self.close(FORBIDDEN)
             return
-        after = _after(self.scope)
         await self.accept()
-        if isinstance(after, str):
+        try:
+            after = _after(self.scope)
+        except ValueError:
             await self.close(BAD_REQUEST)
             return
         self.principal: Principal = principal
@@ -137,6 +141,18 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self.close(FORBIDDEN)
 
 
+async def refuse_socket(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answer a socket at an address that leads nowhere: 404, or a close where that is all."""
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": NOT_FOUND})
+        return
+    document = http.body(404, *http.REFUSALS[404])
+    headers = [(b"content-type", http.CONTENT_TYPE.encode())]
+    await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": json.dumps(document).encode()})
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -145,12 +161,18 @@ def _resumable(after: int) -> bool:
     return stream.resumable(after, now=_now())
 
 
-def _after(scope: dict[str, Any]) -> int | str | None:
-    """Return the client's `after`, None without one, or the text that is no number."""
-    values = parse_qs(scope["query_string"].decode()).get("after")
-    if not values:
-        return None
-    return int(values[0]) if values[0].isascii() and values[0].isdigit() else values[0]
+def _after(scope: dict[str, Any]) -> int | None:
+    """Return the seq that the client has seen, or None where it begins anew.
+
+    :raises ValueError: it asks for anything else
+    """
+    asked = parse_qs(scope["query_string"].decode("latin1"), keep_blank_values=True)
+    match list(asked.items()):
+        case []:
+            return None
+        case [("after", [text])] if SEQ.fullmatch(text):
+            return int(text)
+    raise ValueError("no `after`, or the seq of a frame")
 
 
 def _principal(scope: dict[str, Any]) -> Principal | None:

@@ -11,9 +11,9 @@ from redis import RedisError
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from execution_site import bus
+from execution_site.listing import ApiView
 from execution_site.models import ProcessStatus
 
 LATE_SECONDS = 10.0
@@ -35,13 +35,15 @@ def ready(_request: HttpRequest) -> JsonResponse:
     return JsonResponse({"ready": found}, status=200 if found else 503)
 
 
-class Health(APIView):
+class Health(ApiView):
     """Every part, each by itself."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
-    @extend_schema(operation_id="get_health", responses={200: dict, 503: dict}, auth=[])
+    @extend_schema(
+        operation_id="get_health", responses={200: dict, (503, "application/json"): dict}, auth=[]
+    )
     def get(self, request: Request) -> Response:
         """Return the health of every part; 503 when one that trading needs is not well."""
         now = timezone.now()

@@ -4,7 +4,7 @@ import codecs
 import json
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -63,6 +63,11 @@ def body(status_code: int, code: str, detail: str, errors: Sequence[Any] = ()) -
     }
 
 
+def sentence(errors: Iterable[Mapping[str, str]]) -> str:
+    """Return what is wrong with each field, as one line of text."""
+    return "; ".join(f"{error['field'] or 'body'}: {error['detail']}" for error in errors)
+
+
 def problem_response(exc: Exception, _context: Mapping[str, Any]) -> Response | None:
     """Turn an exception of a view into a problem; what is no client's fault is logged."""
     match exc:
@@ -70,9 +75,8 @@ def problem_response(exc: Exception, _context: Mapping[str, Any]) -> Response | 
             return _problem(exc.status_code, exc.code, exc.text, exc.errors, exc.headers)
         case exceptions.ValidationError():
             errors = list(_flatten(exc.get_full_details(), ""))
-            detail = "; ".join(f"{e['field'] or 'body'}: {e['detail']}" for e in errors)
             code = "unsupported" if any(e["code"] == "unsupported" for e in errors) else "invalid"
-            return _problem(400, code, detail, errors)
+            return _problem(400, code, sentence(errors), errors)
         case RequestDataTooBig():
             return _problem(413, "too_large", f"A body may have {MOST_BYTES} bytes.")
         case Http404():
@@ -130,35 +134,69 @@ def _flatten(details: Any, path: str) -> Any:
             yield from _flatten(inner, f"{path}[{index}]" if deeper else path)
 
 
+REFUSALS = {
+    400: ("bad_request", "The request could not be read."),
+    403: ("permission_denied", "You may not do this."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not know this method."),
+    500: ("internal_error", "Something failed on our side."),
+    503: ("unavailable", "The database is away. Try again."),
+}
+
+
+def refuse_in_json(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Make a problem of every refusal under /api/ that came from outside our views.
+
+    Django writes pages for those, with DEBUG on whatever the handlers below say.
+    """
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        refused = response.status_code >= 400 and request.path_info.startswith("/api/")
+        if not refused or "json" in response.get("Content-Type", ""):
+            return response
+        problem = _plain(response.status_code)
+        for name in ("Allow", "Retry-After"):
+            if name in response:
+                problem[name] = response[name]
+        return problem
+
+    return answer
+
+
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Answer an address that leads nowhere."""
-    return _plain(request, 404, "not_found", "There is nothing at this address.")
+    return _plain(404)
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Answer a request Django refused to read."""
-    return _plain(request, 400, "bad_request", "The request could not be read.")
+    return _plain(400)
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Answer what is not allowed."""
-    return _plain(request, 403, "permission_denied", "You may not do this.")
+    return _plain(403)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what failed outside every view."""
-    return _plain(request, 500, "internal_error", "Something failed on our side.")
+    return _plain(500)
 
 
 def unavailable(request: HttpRequest) -> HttpResponse:
     """Answer what cannot be answered while the database is away."""
-    response = _plain(request, 503, "unavailable", "The database is away. Try again.")
+    response = _plain(503)
     response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 
 
-def _plain(request: HttpRequest, code: int, name: str, detail: str) -> HttpResponse:
-    return JsonResponse(body(code, name, detail), status=code, content_type=CONTENT_TYPE)
+def _plain(status_code: int) -> HttpResponse:
+    name, detail = REFUSALS.get(status_code) or REFUSALS[400 if status_code < 500 else 500]
+    document = body(status_code, name, detail)
+    return JsonResponse(document, status=status_code, content_type=CONTENT_TYPE)
 
 
 class StrictJSONParser(BaseParser):

@@ -1,18 +1,53 @@
-"""Lists: newest first, by cursor, filtered by named parameters and no others."""
+"""Views of the API: their query parameters are declared, and lists are pages, newest first."""
 
-from collections.abc import Callable, Container, Mapping
-from datetime import date, datetime
-from typing import Any
+import binascii
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl
 
-from django.db.models import QuerySet
-from django.utils.dateparse import parse_datetime
+from django.db.models import Q, QuerySet
 from rest_framework.pagination import CursorPagination
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
-from execution_site.http import Problem
+from execution_site import parameters
+from execution_site.parameters import Parameter
 
-PAGING = {"cursor", "limit"}
+LONGEST_PAGE = 1000
+FARTHEST_OFFSET = 1000
+
+
+class ApiView(APIView):
+    """A view of the API: what `query` does not declare is refused, whatever the method."""
+
+    query: ClassVar[Mapping[str, Parameter]] = {}
+    asked: dict[str, Any]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Read the query, once the client is known."""
+        super().initial(request, *args, **kwargs)
+        known = self.query if request.method in SAFE_METHODS else {}
+        accounts = getattr(request.auth, "accounts", {})
+        self.asked = parameters.read(request.query_params, known, accounts=accounts)
+
+    def answer_list(
+        self, queryset: "QuerySet[Any]", describe: Callable[[Any], dict[str, Any]]
+    ) -> Response:
+        """Answer one page of what the query's parameters leave of `queryset`."""
+        for name, value in self.asked.items():
+            match self.query[name].lookup:
+                case "":
+                    pass
+                case str() as lookup:
+                    queryset = queryset.filter(Q((lookup, value)))
+                case condition:
+                    queryset = queryset.filter(condition(value))
+        pages = Pages()
+        page = pages.paginate_queryset(queryset, self.request)
+        return pages.get_paginated_response([describe(row) for row in page or ()])
 
 
 class Pages(CursorPagination):
@@ -21,73 +56,26 @@ class Pages(CursorPagination):
     ordering = "-pk"
     page_size = 100
     page_size_query_param = "limit"
-    max_page_size = 1000
+    max_page_size = LONGEST_PAGE
 
 
-def answer_list(
-    request: Request,
-    queryset: "QuerySet[Any]",
-    filters: Mapping[str, str],
-    describe: Callable[[Any], dict[str, Any]],
-    also: frozenset[str] = frozenset(),
-) -> Response:
-    """Answer one page. `filters` maps parameter names to look-ups; `__gte`/`__lt` take times.
+def _cursor(text: str) -> str:
+    """Return a cursor as a page's links give it.
 
-    `also` names parameters that the caller has applied itself.
-
-    :raises Problem: a parameter that is not known, or a time that is none
-    """
-    _refuse_unknown(request, {*filters, *also, *PAGING})
-    for name, lookup in filters.items():
-        if (value := request.query_params.get(name)) is not None:
-            queryset = queryset.filter(**{lookup: _value(name, lookup, value)})
-    pages = Pages()
-    page = pages.paginate_queryset(queryset, request)
-    return pages.get_paginated_response([describe(row) for row in page or ()])
-
-
-def _value(name: str, lookup: str, value: str) -> Any:
-    if "\x00" in value:
-        raise Problem(400, "invalid", "No text.", [_error(name, "invalid", "no text")])
-    if not lookup.endswith(("__gte", "__lt")):
-        return value
-    try:
-        moment: datetime | None = parse_datetime(value.replace(" ", "+"))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        detail = "an ISO 8601 time with its zone is expected"
-        raise Problem(400, "invalid", detail, [_error(name, "invalid", detail)])
-    return moment
-
-
-def _error(name: str, code: str, detail: str) -> dict[str, str]:
-    return {"field": name, "code": code, "detail": detail}
-
-
-def parameters(request: Request, known: set[str]) -> dict[str, str]:
-    """Return the query's parameters that say something.
-
-    :raises Problem: one is not known
-    """
-    _refuse_unknown(request, known)
-    return {name: str(value) for name, value in request.query_params.items() if value}
-
-
-def parse_day(text: str | None, *, name: str = "day") -> date | None:
-    """Return the date that a parameter gives, or None for none.
-
-    :raises Problem: it is no date
+    :raises ValueError: it is none of ours
     """
     try:
-        return None if text is None else date.fromisoformat(text)
-    except ValueError as e:
-        detail = "a date is expected, as 2026-11-20"
-        raise Problem(400, "invalid", f"{name}: {detail}", [_error(name, "invalid", detail)]) from e
+        parts = dict(parse_qsl(b64decode(text, validate=True).decode("ascii"), strict_parsing=True))
+        offset, position = int(parts.pop("o", "0")), int(parts.pop("p", "0"))
+        is_ours = bool(text) and parts in ({}, {"r": "1"}) and 0 <= offset <= FARTHEST_OFFSET
+        if is_ours and 0 <= position <= parameters.LARGEST_ID:
+            return text
+    except (binascii.Error, ValueError):
+        pass
+    raise ValueError("the cursor of a page's `next` or `previous` is expected")
 
 
-def _refuse_unknown(request: Request, known: Container[str]) -> None:
-    unknown = [name for name in request.query_params if name not in known]
-    if unknown:
-        errors = [_error(name, "unknown_parameter", "no such parameter") for name in unknown]
-        raise Problem(400, "invalid", "Unknown parameters.", errors)
+PAGING = {
+    "cursor": Parameter(read=_cursor, schema={"type": "string"}),
+    "limit": parameters.count(LONGEST_PAGE),
+}

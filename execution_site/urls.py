@@ -1,13 +1,31 @@
 """The map of the site."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, register_converter
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from brokers import api as brokers
 from execution_site import health
 from orders.api import actions, groups, limits, orders, signals, system
 from portfolio import api as portfolio
+
+
+class SymbolConverter:
+    """A symbol in a path: it may have slashes (`BTC/USDT`), plain or as %2F."""
+
+    regex = r"[^\x00-\x1f\x7f]{1,64}"
+
+    def to_python(self, value: str) -> str:
+        """Return it as it is."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """Return it as it is."""
+        return value
+
+
+register_converter(SymbolConverter, "symbol")
 
 api = [
     path("signals", signals.SignalList.as_view()),
@@ -31,7 +49,7 @@ api = [
     path("pnl", portfolio.Pnl.as_view()),
     path("pnl/history", portfolio.PnlHistory.as_view()),
     path("greeks", portfolio.Greeks.as_view()),
-    path("option-chain/<str:underlying>", portfolio.OptionChain.as_view()),
+    path("option-chain/<symbol:underlying>", portfolio.OptionChain.as_view()),
     path("limits", limits.LimitList.as_view()),
     path("proposals", limits.ProposalList.as_view()),
     path("proposals/<int:pk>/approve", limits.ProposalApprove.as_view()),
@@ -40,15 +58,16 @@ api = [
     path("actions/<int:pk>", actions.ActionDetail.as_view()),
     path("actions/<int:pk>/withdraw", actions.ActionWithdraw.as_view()),
     path("instruments", brokers.InstrumentList.as_view()),
-    path("instruments/<str:symbol>", brokers.InstrumentDetail.as_view()),
-    path("bars/<str:symbol>", brokers.BarList.as_view()),
-    path("quotes/<str:symbol>", brokers.QuoteDetail.as_view()),
+    path("instruments/<symbol:symbol>", brokers.InstrumentDetail.as_view()),
+    path("bars/<symbol:symbol>", brokers.BarList.as_view()),
+    path("quotes/<symbol:symbol>", brokers.QuoteDetail.as_view()),
     path("system", system.System.as_view()),
     path("system/kill-switch", system.KillSwitch.as_view()),
     path("system/mode", system.Mode.as_view()),
     path("system/breakers/<int:pk>/reset", system.BreakerReset.as_view()),
     path("health", health.Health.as_view()),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    path("docs", RedirectView.as_view(pattern_name="api-docs")),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="api-docs"),
 ]
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from execution_site import http
 from execution_site.hub import Hub
 from execution_site.threads import Answer, Threads
 
@@ -132,17 +133,10 @@ async def _until_gone(receive: Any) -> None:
 
 
 async def _refuse_too_large(send: Any) -> None:
-    body = json.dumps(
-        {
-            "type": "/problems/too-large",
-            "title": "Body too large",
-            "status": 413,
-            "detail": f"A body may have {BODY_BYTES} bytes.",
-            "code": "too_large",
-        }
-    ).encode()
+    detail = f"A body may have {BODY_BYTES} bytes."
+    body = json.dumps(http.body(413, "too_large", detail)).encode()
     headers = [
-        (b"content-type", b"application/problem+json"),
+        (b"content-type", http.CONTENT_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
     ]

@@ -11,6 +11,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce, Greatest
 
 from brokers.contract import Liquidity, OrderType, Side, TimeInForce
+from brokers.instruments import decimal_text
 from brokers.models import BrokerConnection, Instrument
 from orders.amendments import FillAmendment
 from orders.approvals import Approval
@@ -225,7 +226,7 @@ class Order(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.side} {self.quantity} {self.client_order_id}"
+        return f"{self.side} {decimal_text(self.quantity)} {self.client_order_id}"
 
     @property
     def remaining_quantity(self) -> Decimal:
@@ -315,7 +316,7 @@ class Fill(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.side} {self.quantity} @ {self.price}"
+        return f"{self.side} {decimal_text(self.quantity)} @ {decimal_text(self.price)}"
 
 
 class StreamCursor(models.Model):

@@ -15,6 +15,7 @@ from django.db import transaction
 
 from brokers.contract import OrderTerms, OrderType, Side
 from execution_site import audit
+from execution_site.http import sentence
 from execution_site.idempotency import once
 from orders import entries, facts, hints
 from orders.admission import new_decision, reserved_price
@@ -49,7 +50,7 @@ class InvalidTerms(Exception):
     """The new terms make no sense for this order. `errors` name the fields."""
 
     def __init__(self, errors: list[dict[str, str]]) -> None:
-        super().__init__("; ".join(f"{e['field']}: {e['detail']}" for e in errors))
+        super().__init__(sentence(errors))
         self.errors = errors
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from brokers.contract import OrderType, TimeInForce
 from execution_site.events import canonical
+from execution_site.http import sentence
 from orders.models import Action
 
 
@@ -21,7 +22,7 @@ class InvalidSignal(Exception):
     """The signal names something that does not exist. `errors` name the fields."""
 
     def __init__(self, errors: list[dict[str, str]]) -> None:
-        super().__init__("; ".join(f"{e['field']}: {e['detail']}" for e in errors))
+        super().__init__(sentence(errors))
         self.errors = errors
 
 

@@ -9,6 +9,7 @@ from django.db import DatabaseError, close_old_connections
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from brokers import clocks
 from brokers.contract import Side
 from brokers.instruments import DATED, decimal_text, optional_text
 from brokers.models import BrokerConnection, Quote
@@ -17,8 +18,8 @@ from execution_site.events import Event, EventType
 from execution_site.models import ProcessStatus
 from orders import group_view, quality, reading
 from orders.lifecycle import TERMINAL, OrderStatus
-from orders.models import Action, Fill, Order, Signal, SubmissionAttempt
-from orders.payloads import fill_json, order_json, signal_json, time_text
+from orders.models import Action, Fill, Order, Signal, SignalStatus, SubmissionAttempt
+from orders.payloads import EXECUTED, fill_json, order_json, signal_json, time_text
 from portfolio import greeks
 from portfolio import selectors as holdings
 from portfolio.greeks_keeper import by_underlying
@@ -50,6 +51,14 @@ def signals(accounts: Iterable[str]) -> QuerySet[Signal]:
     return Signal.objects.filter(connection__name__in=list(accounts)).select_related(
         "connection", "instrument", "decision", "order", "group"
     )
+
+
+def of_shown_status(status: str) -> Q:
+    """Return the condition for signals that are shown with this status."""
+    filled = Q(status=SignalStatus.APPROVED, order__status=OrderStatus.FILLED)
+    if status == EXECUTED:
+        return filled
+    return Q(status=status) & ~filled
 
 
 def describe_order(order: Order) -> dict[str, Any]:
@@ -182,6 +191,7 @@ def system(accounts: Sequence[str]) -> dict[str, Any]:
 def snapshot(accounts: Sequence[str]) -> dict[str, Any]:
     """Return the state a page or a socket begins with."""
     held = list(holdings.positions(accounts).order_by("connection__name", "strategy", "pk"))
+    replayed = sorted(set(clocks.replayed()) & set(accounts))
     quotes = shown_quotes().order_by("instrument__symbol")
     newest_groups = group_view.of_accounts(accounts).order_by("-pk")[:SHOWN_GROUPS]
     return {
@@ -191,9 +201,10 @@ def snapshot(accounts: Sequence[str]) -> dict[str, Any]:
         "signals": [describe_signal(s) for s in signals(accounts).order_by("-pk")[: SHOWN // 2]],
         "groups": group_view.rows(newest_groups),
         "positions": [holdings.describe(p) for p in held if p.folded_at is not None],
-        "pnl": holdings.pnl(held),
+        "pnl": holdings.pnl(held, apart=replayed),
         "greeks": by_underlying(greeks.of_positions(greeks.held(accounts), now=timezone.now())),
         "quotes": [quote_json(q, q.instrument.symbol) for q in quotes],
+        "replayed": replayed,
     }
 
 

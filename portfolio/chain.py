@@ -9,6 +9,7 @@ from brokers.models import Instrument
 from brokers.quotes import quote_json
 from brokers.symbols import Right
 from portfolio.aggregation import GREEKS
+from portfolio.model_prices import model_price
 from portfolio.option_rows import OptionGreeks
 
 ZERO = Decimal(0)
@@ -50,8 +51,9 @@ def _option(option: Instrument) -> dict[str, Any]:
         "greeks": None,
     }
     if valued is not None and not valued.problem:
-        names = ("price", *GREEKS, "forward", "volatility")
-        row["greeks"] = {name: getattr(valued, name) for name in names} | {
+        row["greeks"] = {name: getattr(valued, name) for name in (*GREEKS, "volatility")} | {
+            "price": model_price(valued.price),
+            "forward": model_price(valued.forward),
             "forward_source": valued.forward_source,
             "volatility_source": valued.volatility_source,
         }

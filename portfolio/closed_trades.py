@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import models
 
+from brokers.instruments import decimal_text
 from brokers.models import BrokerConnection, Instrument
 
 MONEY: dict[str, Any] = {"max_digits": 38, "decimal_places": 10}
@@ -34,4 +35,4 @@ class ClosedTrade(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.strategy} {self.instrument_id}: {self.pnl}"
+        return f"{self.strategy} {self.instrument_id}: {decimal_text(self.pnl)}"

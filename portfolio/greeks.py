@@ -15,6 +15,7 @@ from brokers import clocks
 from brokers.instruments import InstrumentKind, decimal_text
 from portfolio import aggregation
 from portfolio.aggregation import GREEKS
+from portfolio.model_prices import model_price
 from portfolio.models import Position
 from portfolio.option_rows import OptionGreeks
 
@@ -103,6 +104,7 @@ def _position(position: Position, market_now: datetime) -> dict[str, Any]:
         unit = {name: getattr(option, name) for name in GREEKS}
         as_of, problem = option.as_of, option.problem or None
         sources = {name: getattr(option, name) or None for name in sources}
+        sources["forward"] = model_price(option.forward)
     quantity = float(position.quantity)
     greeks = {name: None if u is None else quantity * u for name, u in unit.items()}
     age = None if as_of is None else max((market_now - as_of).total_seconds(), 0.0)

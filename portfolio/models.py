@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import models
 
+from brokers.instruments import decimal_text
 from brokers.models import BrokerConnection, Instrument
 from portfolio.closed_trades import ClosedTrade
 from portfolio.history import PnlPoint
@@ -47,7 +48,7 @@ class Position(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.strategy} {self.instrument_id} {self.quantity}"
+        return f"{self.strategy} {self.instrument_id} {decimal_text(self.quantity)}"
 
     @property
     def holding(self) -> Holding:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,7 @@ from portfolio.models import Position
 from portfolio.payloads import position_json
 
 GROUPS = ("account", "strategy", "symbol")
+AMOUNTS = ("realized_pnl", "unrealized_pnl", "commission", "total_pnl")
 
 
 def positions(accounts: Iterable[str]) -> QuerySet[Position]:
@@ -41,9 +43,10 @@ def describe(position: Position) -> dict[str, Any]:
     )
 
 
-def pnl(held: Sequence[Position]) -> dict[str, Any]:
+def pnl(held: Sequence[Position], *, apart: Collection[str] = ()) -> dict[str, Any]:
     """Return PnL in total and by account, strategy and symbol, per currency: never added up.
 
+    Accounts `apart` (replayed ones: what they made was never money) are in no sum with others.
     A position without a mark makes its unrealized PnL unknown (null) and is listed as unvalued.
     """
     sums: dict[str, defaultdict[tuple[str, str], _Sum]] = {
@@ -61,8 +64,9 @@ def pnl(held: Sequence[Position]) -> dict[str, Any]:
         unrealized = _unrealized(position)
         if unrealized is None:
             unvalued.append(position.pk)
-        for group, name in names.items():
-            sums[group][name, currency].add(position, unrealized)
+        is_apart = names["account"] in apart
+        for group in ("account",) if is_apart else names:
+            sums[group][names[group], currency].add(position, unrealized)
     answer: dict[str, Any] = {
         "total": [total.as_json(currency=c) for (_, c), total in sorted(sums["total"].items())]
     }
@@ -80,7 +84,7 @@ def pnl_by_day(accounts: Collection[str]) -> list[dict[str, Any]]:
     for end, before in history.by_day(accounts):
         amounts = {
             name: getattr(end, name) - (Decimal(0) if before is None else getattr(before, name))
-            for name in ("realized_pnl", "unrealized_pnl", "commission", "total_pnl")
+            for name in AMOUNTS
         }
         days.append(
             {
@@ -91,6 +95,28 @@ def pnl_by_day(accounts: Collection[str]) -> list[dict[str, Any]]:
             | {name: decimal_text(value) for name, value in amounts.items()}
         )
     return sorted(days, key=lambda row: row["day"], reverse=True)
+
+
+def pnl_of_day(
+    accounts: Collection[str], *, day: date, apart: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return what a trading day made, as `pnl` does; by strategy and symbol it is not kept."""
+    rows = [row for row in pnl_by_day(accounts) if row["day"] == day.isoformat()]
+    total: defaultdict[str, defaultdict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for row in rows:
+        for name in AMOUNTS if row["account"] not in apart else ():
+            total[row["currency"]][name] += Decimal(row[name])
+    return {
+        "total": [
+            {"currency": currency} | {name: decimal_text(sums[name]) for name in AMOUNTS}
+            for currency, sums in sorted(total.items())
+        ],
+        "by_account": [{k: v for k, v in row.items() if k != "day"} for row in rows],
+        "by_strategy": None,
+        "by_symbol": None,
+        "unvalued": [],
+        "by_day": rows,
+    }
 
 
 def describe_days(points: Sequence[PnlPoint], currency: str | None) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import models
 
+from brokers.instruments import decimal_text
 from brokers.models import BrokerConnection
 from execution_site import statements
 
@@ -43,7 +44,8 @@ class DayResult(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.connection_id} {self.strategy} {self.trading_date}: {self.day_pnl}"
+        made = decimal_text(self.day_pnl)
+        return f"{self.connection_id} {self.strategy} {self.trading_date}: {made}"
 
     @property
     def day_pnl(self) -> Decimal:

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import F, Q
 
+from brokers.instruments import decimal_text
 from brokers.models import BrokerConnection
 from brokers.symbol_field import SymbolField
 from risk import locks
@@ -110,7 +111,7 @@ class RiskLimit(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.metric} {self.value} ({self.scope})"
+        return f"{self.metric} {decimal_text(self.value)} ({self.scope})"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save it as a new version, once no verdict is being made by the old one."""
@@ -207,7 +208,7 @@ class RiskUsage(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.metric} {self.trading_date}: {self.used}"
+        return f"{self.metric} {self.trading_date}: {decimal_text(self.used)}"
 
 
 class OrderRate(models.Model):

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import models
 
 from brokers.contract import Liquidity, OrderType, Side, TimeInForce, VenueStatus
+from brokers.instruments import decimal_text
 
 MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
 
@@ -122,4 +123,4 @@ class PaperHolding(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.account} {self.symbol} {self.quantity}"
+        return f"{self.account} {self.symbol} {decimal_text(self.quantity)}"

@@ -34,7 +34,9 @@ def overview_context(user: User, *, now: datetime) -> dict[str, Any]:
         "environment": environment(system["connections"]),
         "lights": lights(system["processes"]),
         "totals": with_exposure(
-            state["pnl"]["total"], state["positions"], multipliers=state["multipliers"]
+            state["pnl"]["total"],
+            [row for row in state["positions"] if row["account"] not in state["replayed"]],
+            multipliers=state["multipliers"],
         ),
         "charted": charted(state["fills"], state["positions"], state["quotes"]),
         "open_count": sum(order["status"] in OPEN for order in shown),

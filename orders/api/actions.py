@@ -8,12 +8,12 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
+from execution_site import parameters
 from execution_site.audit import ReasonRequired
 from execution_site.http import ApiRequest, Problem
 from execution_site.idempotency import keyed, once
-from execution_site.listing import answer_list
+from execution_site.listing import PAGING, ApiView
 from orders import mass_actions, scopes
 from orders.clients import Scope
 from orders.fields import StrictSerializer, SymbolText, Text
@@ -21,7 +21,13 @@ from orders.mass_action_rows import MassAction, Progress
 from orders.serializers import Flag
 from risk.kills import Scope as KillScope
 
-FILTERS = {"kind": "kind", "status": "status", "since": "asked_at__gte", "until": "asked_at__lt"}
+FILTERS = {
+    "kind": parameters.one_of(MassAction.Kind, "kind"),
+    "status": parameters.one_of(Progress, "status"),
+    "since": parameters.moment("asked_at__gte"),
+    "until": parameters.moment("asked_at__lt"),
+    **PAGING,
+}
 
 
 class KillScopeInput(StrictSerializer):
@@ -47,16 +53,18 @@ class ReasonInput(StrictSerializer):
     reason = Text(max_length=500)
 
 
-class ActionList(APIView):
+class ActionList(ApiView):
     """Actions on many."""
+
+    query = FILTERS
 
     @extend_schema(operation_id="list_actions", responses={200: dict, 400: dict})
     def get(self, request: ApiRequest) -> Response:
         """List what was cancelled and flattened in your accounts, newest first."""
-        return answer_list(request, _visible(request), FILTERS, mass_actions.brief)
+        return self.answer_list(_visible(request), mass_actions.brief)
 
 
-class ActionDetail(APIView):
+class ActionDetail(ApiView):
     """One action."""
 
     @extend_schema(operation_id="get_action", responses={200: dict, 404: dict})
@@ -65,7 +73,7 @@ class ActionDetail(APIView):
         return Response(mass_actions.describe(get_object_or_404(_visible(request), pk=pk)))
 
 
-class ActionWithdraw(APIView):
+class ActionWithdraw(ApiView):
     """Ending an action that is not done."""
 
     @extend_schema(

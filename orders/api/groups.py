@@ -9,13 +9,13 @@ from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from brokers.contract import OrderType, Side
+from execution_site import parameters
 from execution_site.http import ApiRequest, Problem
 from execution_site.idempotency import keyed
-from execution_site.listing import answer_list
-from orders import group_intake, group_view, groups
+from execution_site.listing import PAGING, ApiView
+from orders import group_course, group_intake, group_view, groups
 from orders.api.signals import account_of, answer, answered_once
 from orders.authentication import Principal
 from orders.clients import Scope
@@ -30,12 +30,13 @@ from risk import control
 from risk.facts import SystemMode
 
 FILTERS = {
-    "account": "connection__name",
-    "strategy": "strategy",
-    "status": "status",
-    "type": "type",
-    "since": "created_at__gte",
-    "until": "created_at__lt",
+    "account": parameters.account("connection__name"),
+    "strategy": parameters.text("strategy"),
+    "status": parameters.one_of(group_course.GroupStatus, "status"),
+    "type": parameters.one_of(GroupType, "type"),
+    "since": parameters.moment("created_at__gte"),
+    "until": parameters.moment("created_at__lt"),
+    **PAGING,
 }
 LONGEST_TIMEOUT = 3_600
 EXAMPLE = {
@@ -112,8 +113,10 @@ class ExitInput(StrictSerializer):
     reason = Text(max_length=200)
 
 
-class GroupList(APIView):
+class GroupList(ApiView):
     """Groups."""
+
+    query = FILTERS
 
     @extend_schema(
         operation_id="submit_group",
@@ -135,10 +138,10 @@ class GroupList(APIView):
     def get(self, request: ApiRequest) -> Response:
         """List groups with their orders, newest first."""
         rows = group_view.of_accounts(request.auth.accounts)
-        return answer_list(request, rows, FILTERS, group_view.brief)
+        return self.answer_list(rows, group_view.brief)
 
 
-class GroupDetail(APIView):
+class GroupDetail(ApiView):
     """One group."""
 
     @extend_schema(operation_id="get_group", responses={200: dict, 404: dict})
@@ -148,7 +151,7 @@ class GroupDetail(APIView):
         return Response(group_view.describe(get_object_or_404(rows, pk=pk)))
 
 
-class GroupExit(APIView):
+class GroupExit(ApiView):
     """Closing the whole of a group."""
 
     @extend_schema(

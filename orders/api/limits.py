@@ -3,33 +3,37 @@
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
+from execution_site import parameters
 from execution_site.audit import ReasonRequired
 from execution_site.http import ApiRequest, Problem
 from execution_site.idempotency import keyed
+from execution_site.listing import ApiView
 from orders import limit_use, proposals
 from orders.api.actions import ReasonInput, reason_required
 from orders.clients import Scope
 from orders.emergency import NotReleasable
 from orders.proposals import NotDecidable, SamePerson
+from risk.limits import Metric
 from risk.models import ChangeRequest
 
 
-class LimitList(APIView):
+class LimitList(ApiView):
     """Limits."""
+
+    query = {"metric": parameters.one_of(Metric)}
 
     @extend_schema(operation_id="list_limits", responses={200: dict})
     def get(self, request: ApiRequest) -> Response:
         """List the limits in force on your accounts, each with its use and headroom."""
-        metric = request.query_params.get("metric")
+        metric = self.asked.get("metric")
         book = limit_use.load(request.auth.accounts)
         rows = limit_use.effective(request.auth.accounts, now=timezone.now())
         shown = [limit_use.describe(r, book) for r in rows if metric in {None, r.metric}]
         return Response({"results": shown, "next": None, "previous": None})
 
 
-class ProposalList(APIView):
+class ProposalList(ApiView):
     """Changes that take two people."""
 
     @extend_schema(operation_id="list_proposals", responses={200: dict})
@@ -41,7 +45,7 @@ class ProposalList(APIView):
         return Response({"results": shown, "next": None, "previous": None})
 
 
-class _Decide(APIView):
+class _Decide(ApiView):
     """Deciding on one."""
 
     def decided(self, request: ApiRequest, pk: int, decide: object) -> Response:
@@ -67,7 +71,9 @@ class _Decide(APIView):
 class ProposalApprove(_Decide):
     """Approving a proposal of somebody else's."""
 
-    @extend_schema(operation_id="approve_proposal", request=ReasonInput, responses={200: dict})
+    @extend_schema(
+        operation_id="approve_proposal", request=ReasonInput, responses={200: dict, 409: dict}
+    )
     @keyed
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Apply it, against what is there now."""
@@ -77,7 +83,9 @@ class ProposalApprove(_Decide):
 class ProposalDecline(_Decide):
     """Declining a proposal."""
 
-    @extend_schema(operation_id="decline_proposal", request=ReasonInput, responses={200: dict})
+    @extend_schema(
+        operation_id="decline_proposal", request=ReasonInput, responses={200: dict, 409: dict}
+    )
     @keyed
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Decline it; its proposer may withdraw it so."""

@@ -4,36 +4,38 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
+from execution_site import parameters
 from execution_site.http import CONTENT_TYPE, ApiRequest, Problem
 from execution_site.idempotency import keyed
-from execution_site.listing import answer_list
+from execution_site.listing import PAGING, ApiView
 from orders import emergency, replacing, selectors
 from orders.api.actions import ScopeInput, action_answer, action_made, known_scope
 from orders.clients import Scope
 from orders.emergency import NotCancellable
 from orders.fields import ExactDecimal, NothingInput, StrictSerializer
-from orders.lifecycle import PendingAction
+from orders.lifecycle import OrderStatus, PendingAction
 from orders.payloads import refusal_problem
 from orders.replacing import InvalidTerms, NotModifiable, ReplacementRefused, VersionConflict
 from orders.serializers import Unsupported
 
 FILTERS = {
-    "account": "connection__name",
-    "strategy": "strategy",
-    "symbol": "instrument__symbol",
-    "status": "status",
-    "since": "created_at__gte",
-    "until": "created_at__lt",
+    "account": parameters.account("connection__name"),
+    "strategy": parameters.text("strategy"),
+    "symbol": parameters.text("instrument__symbol"),
+    "status": parameters.one_of(OrderStatus, "status"),
+    "since": parameters.moment("created_at__gte"),
+    "until": parameters.moment("created_at__lt"),
+    **PAGING,
 }
 FILL_FILTERS = {
-    "account": "connection__name",
-    "strategy": "strategy",
-    "symbol": "instrument__symbol",
-    "order": "order_id",
-    "since": "traded_at__gte",
-    "until": "traded_at__lt",
+    "account": parameters.account("connection__name"),
+    "strategy": parameters.text("strategy"),
+    "symbol": parameters.text("instrument__symbol"),
+    "order": parameters.row_id("order_id"),
+    "since": parameters.moment("traded_at__gte"),
+    "until": parameters.moment("traded_at__lt"),
+    **PAGING,
 }
 
 
@@ -41,17 +43,19 @@ class CancelAllInput(ScopeInput):
     """Which orders to cancel; what is absent narrows nothing."""
 
 
-class OrderList(APIView):
+class OrderList(ApiView):
     """Orders."""
+
+    query = FILTERS
 
     @extend_schema(operation_id="list_orders", responses={200: dict})
     def get(self, request: ApiRequest) -> Response:
         """List orders, newest first."""
         rows = selectors.orders(request.auth.accounts)
-        return answer_list(request, rows, FILTERS, selectors.describe_order)
+        return self.answer_list(rows, selectors.describe_order)
 
 
-class OrderDetail(APIView):
+class OrderDetail(ApiView):
     """One order."""
 
     @extend_schema(operation_id="get_order", responses={200: dict, 404: dict})
@@ -71,7 +75,7 @@ class OrderDetail(APIView):
         )
 
 
-class OrderCancel(APIView):
+class OrderCancel(ApiView):
     """Cancelling one order."""
 
     @extend_schema(
@@ -106,7 +110,7 @@ class ModifyInput(StrictSerializer):
     take_profit = Unsupported(required=False, allow_null=True)
 
 
-class OrderModify(APIView):
+class OrderModify(ApiView):
     """Modifying one order."""
 
     @extend_schema(
@@ -164,7 +168,7 @@ def _refused(refused: ReplacementRefused) -> Response:
     return answer
 
 
-class OrderCancelAll(APIView):
+class OrderCancelAll(ApiView):
     """Cancelling many orders."""
 
     @extend_schema(
@@ -192,30 +196,31 @@ class OrderCancelAll(APIView):
         return action_answer(action_made(made))
 
 
-class FillList(APIView):
+class FillList(ApiView):
     """Fills."""
+
+    query = FILL_FILTERS
 
     @extend_schema(operation_id="list_fills", responses={200: dict})
     def get(self, request: ApiRequest) -> Response:
         """List fills, newest first."""
-        if not (request.query_params.get("order") or "0").isdigit():
-            errors = [{"field": "order", "code": "invalid", "detail": "an order's id"}]
-            raise Problem(400, "invalid", "order: an id is expected", errors)
         rows = selectors.fills(request.auth.accounts)
-        return answer_list(request, rows, FILL_FILTERS, selectors.describe_fill)
+        return self.answer_list(rows, selectors.describe_fill)
 
 
-class ExecutionList(APIView):
+class ExecutionList(ApiView):
     """Executions."""
+
+    query = FILTERS
 
     @extend_schema(operation_id="list_executions", responses={200: dict})
     def get(self, request: ApiRequest) -> Response:
         """List execution confirmations, newest first."""
         rows = selectors.orders(request.auth.accounts)
-        return answer_list(request, rows, FILTERS, selectors.execution)
+        return self.answer_list(rows, selectors.execution)
 
 
-class ExecutionDetail(APIView):
+class ExecutionDetail(ApiView):
     """One execution."""
 
     @extend_schema(operation_id="get_execution", responses={200: dict, 404: dict})

@@ -9,29 +9,30 @@ from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
+from execution_site import parameters
 from execution_site.http import CONTENT_TYPE, ApiRequest, Problem
 from execution_site.idempotency import keyed
-from execution_site.listing import answer_list
+from execution_site.listing import PAGING, ApiView
 from orders import approving, intake, selectors
 from orders.approving import NotWaiting
 from orders.authentication import Principal
 from orders.clients import Scope
 from orders.fields import NothingInput, StrictSerializer, Text
 from orders.intake import StoredAnswer
-from orders.models import Action
-from orders.payloads import refusal_problem
+from orders.models import Action, SignalStatus
+from orders.payloads import EXECUTED, refusal_problem
 from orders.requests import IdempotencyConflict, InvalidSignal, SignalRequest
 from orders.serializers import SignalInput
 
 FILTERS = {
-    "account": "connection__name",
-    "strategy": "strategy",
-    "symbol": "instrument__symbol",
-    "status": "status",
-    "since": "received_at__gte",
-    "until": "received_at__lt",
+    "account": parameters.account("connection__name"),
+    "strategy": parameters.text("strategy"),
+    "symbol": parameters.text("instrument__symbol"),
+    "status": parameters.one_of([*SignalStatus, EXECUTED], selectors.of_shown_status),
+    "since": parameters.moment("received_at__gte"),
+    "until": parameters.moment("received_at__lt"),
+    **PAGING,
 }
 PASSED_ON = (
     "signal_id",
@@ -63,8 +64,10 @@ EXAMPLE = {
 }
 
 
-class SignalList(APIView):
+class SignalList(ApiView):
     """Signals."""
+
+    query = FILTERS
 
     @extend_schema(
         operation_id="submit_signal",
@@ -82,10 +85,10 @@ class SignalList(APIView):
     def get(self, request: ApiRequest) -> Response:
         """List signals with their decisions, newest first."""
         rows = selectors.signals(request.auth.accounts)
-        return answer_list(request, rows, FILTERS, selectors.describe_signal)
+        return self.answer_list(rows, selectors.describe_signal)
 
 
-class SignalDetail(APIView):
+class SignalDetail(ApiView):
     """One signal."""
 
     @extend_schema(operation_id="get_signal", responses={200: dict, 404: dict})
@@ -95,7 +98,7 @@ class SignalDetail(APIView):
         return Response(selectors.describe_signal(signal))
 
 
-class SignalApprove(APIView):
+class SignalApprove(ApiView):
     """Approving a signal that waits (SUPERVISED)."""
 
     @extend_schema(
@@ -140,7 +143,7 @@ class DeclineInput(StrictSerializer):
     reason = Text(max_length=500)
 
 
-class SignalDecline(APIView):
+class SignalDecline(ApiView):
     """Declining a signal that waits (SUPERVISED)."""
 
     @extend_schema(

@@ -7,11 +7,11 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from execution_site.audit import ReasonRequired
 from execution_site.http import ApiRequest, Problem
 from execution_site.idempotency import keyed
+from execution_site.listing import ApiView
 from orders import breaker_watch, emergency, mass_actions, proposals, selectors
 from orders.api.actions import (
     KillScopeInput,
@@ -57,7 +57,7 @@ class FlattenInput(ScopeInput):
     reason = Text(max_length=500)
 
 
-class System(APIView):
+class System(ApiView):
     """The system's state."""
 
     @extend_schema(operation_id="get_system", responses={200: dict})
@@ -66,7 +66,7 @@ class System(APIView):
         return Response(selectors.system(list(request.auth.accounts)))
 
 
-class KillSwitch(APIView):
+class KillSwitch(ApiView):
     """The kill switch."""
 
     @extend_schema(
@@ -133,7 +133,7 @@ class KillSwitch(APIView):
         return Response(selectors.system(list(request.auth.accounts)) | done)
 
 
-class Flatten(APIView):
+class Flatten(ApiView):
     """Closing what is held."""
 
     @extend_schema(
@@ -170,7 +170,7 @@ class Flatten(APIView):
         return action_answer(action_made(made))
 
 
-class BreakerReset(APIView):
+class BreakerReset(ApiView):
     """Arming a circuit breaker again."""
 
     @extend_schema(
@@ -202,7 +202,7 @@ class BreakerReset(APIView):
         return Response(selectors.system(list(request.auth.accounts)))
 
 
-class Mode(APIView):
+class Mode(ApiView):
     """The system mode."""
 
     @extend_schema(

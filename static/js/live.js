@@ -3,6 +3,8 @@ import { post, prepareDialogs } from "./ask.js";
 import { say } from "./toast.js";
 
 const EVERY_MS = 1_000;
+const OFFLINE_MS = 2_000;
+const WATCH_MS = 250;
 const page = document.body;
 const byId = (id) => document.getElementById(id);
 const dialog = byId("reason-dialog");
@@ -10,25 +12,32 @@ const form = byId("reason-form");
 let wanted = null;
 
 function isInUse() {
-  return document.hidden || document.querySelector("dialog[open]") || byId("live-state").matches(":has(:focus-visible, :active)");
+  return document.querySelector("dialog[open]") || byId("live-state").matches(":has(:focus-visible, :active)");
 }
 
 let asked = 0;
+let heardAt = Date.now();
 async function refresh(anyway = false) {
-  if (!anyway && isInUse()) return;
+  if (document.hidden && !anyway) return;
   const turn = ++asked;
   try {
-    const answer = await fetch(page.dataset.stateUrl, { headers: { Accept: "text/html" } });
+    const signal = AbortSignal.timeout(OFFLINE_MS);
+    const answer = await fetch(page.dataset.stateUrl, { headers: { Accept: "text/html" }, signal });
     if (answer.redirected) location.reload(); // signed out
     if (!answer.ok || turn !== asked) return;
     const text = await answer.text();
+    heardAt = Date.now();
+    showState("live");
     if (!anyway && isInUse()) return;
     byId("live-state").innerHTML = text;
     showShell();
-    showState("live");
   } catch {
-    showState("reconnecting");
+    // what is not heard shows in `watch`
   }
+}
+
+function watch() {
+  if (!document.hidden && Date.now() - heardAt > OFFLINE_MS) showState("offline");
 }
 
 // The header's parts that change; its buttons stay, with what listens to them.
@@ -47,6 +56,8 @@ function showShell() {
 function showState(state) {
   byId("connection").dataset.value = state;
   byId("connection-text").textContent = state;
+  if (state === "live") return;
+  for (const light of document.querySelectorAll(".light")) light.dataset.health = "unknown";
 }
 
 // Opens the dialog for one change; `send` is called with the reason and returns a refusal or null.
@@ -122,5 +133,7 @@ byId("stop-form")?.addEventListener("click", (event) => {
 });
 
 prepareDialogs(() => refresh(true));
+document.addEventListener("visibilitychange", () => (heardAt = Date.now()));
 setInterval(refresh, EVERY_MS);
+setInterval(watch, WATCH_MS);
 showState("live");

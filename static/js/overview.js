@@ -49,7 +49,8 @@ const price = new Price({
 });
 const checkTemplate = document.querySelector('template[data-rows="check"]');
 const multipliers = new Map([...byId("multipliers").children].map(({ dataset }) => [dataset.symbol, dataset.multiplier]));
-const totals = new Totals(positions.byKey.values(), multipliers);
+const replayed = new Set([...byId("replayed").children].map(({ dataset }) => dataset.account));
+const totals = new Totals(positions.byKey.values(), multipliers, replayed);
 
 let heardAt = Date.now();
 let quotedAt = Date.now();
@@ -180,6 +181,7 @@ const stream = new Stream({
   onFrame: (frame) => SHOW[frame.type]?.(frame.data),
   onState: (state) => {
     showState(state);
+    lights.isKnown = state === "live";
     if (state === "live") heardAt = Date.now();
   },
   onLost: beginAnew,

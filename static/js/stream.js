@@ -2,7 +2,9 @@
 // `prev` of each durable frame and `seq` of each heartbeat name the durable frame before it here,
 // so a gap shows at once; we then resume with ?after= the last one seen.
 
-const SILENT_MS = 10_000;
+const OFFLINE_MS = 2_000; // a heartbeat comes each second
+const SILENT_MS = 10_000; // then a new socket is sought
+const WATCH_MS = 250;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
 const OVERFLOWED = 4408;
@@ -14,11 +16,11 @@ export class Stream {
   #attempts = 0;
   #soughtAt = 0;
 
-  // onState hears "connecting", "live", "reconnecting" or "resyncing"; onLost is called when the
+  // onState hears "connecting", "live", "offline" or "resyncing"; onLost is called when the
   // events in between are gone and the page has to begin anew.
   constructor({ url, seq, onFrame, onState, onLost }) {
     Object.assign(this, { url, seq, onFrame, onState, onLost, heardAt: Date.now() });
-    setInterval(() => this.#watch(), 1_000);
+    setInterval(() => this.#watch(), WATCH_MS);
     addEventListener("online", () => this.#socket === null && this.#connect());
     this.#connect();
   }
@@ -55,13 +57,14 @@ export class Stream {
   }
 
   #watch() {
+    if (Date.now() - this.heardAt > OFFLINE_MS) this.onState("offline");
     const quietSince = Math.max(this.heardAt, this.#soughtAt);
     if (this.#socket !== null && Date.now() - quietSince > SILENT_MS) this.#resume();
   }
 
   #resume() {
     this.#drop();
-    this.onState("reconnecting");
+    this.onState("offline");
     this.#connect();
   }
 
@@ -73,7 +76,7 @@ export class Stream {
 
   #closed(code) {
     this.#socket = null;
-    this.onState("reconnecting");
+    this.onState("offline");
     if (code === FORBIDDEN) return this.onLost(); // signed out, or other accounts: the page tells
     const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#attempts++);
     const pause = code === OVERFLOWED ? FIRST_PAUSE_MS : longest;

@@ -1,12 +1,13 @@
-// Money per currency, from the positions. Currencies are never added up.
+// Money per currency, from the positions. Currencies are never added up, and what a replayed
+// account made is in no total.
 import { absolute, add, multiply, negate } from "./decimal.js";
 import { read } from "./rows.js";
 
-const FIELDS = ["symbol", "currency", "quantity", "last_price", "realized_pnl", "unrealized_pnl", "commission"];
+const FIELDS = ["account", "symbol", "currency", "quantity", "last_price", "realized_pnl", "unrealized_pnl", "commission"];
 
 export class Totals {
-  constructor(rows, multipliers) {
-    this.multipliers = multipliers;
+  constructor(rows, multipliers, replayed) {
+    Object.assign(this, { multipliers, replayed });
     this.positions = new Map();
     for (const row of rows) {
       const values = FIELDS.map((name) => [name, read(row.querySelector(`[data-field="${name}"]`))]);
@@ -21,6 +22,7 @@ export class Totals {
   byCurrency() {
     const sums = new Map();
     for (const held of this.positions.values()) {
+      if (this.replayed.has(held.account)) continue;
       const nothing = { realized_pnl: "0", unrealized_pnl: "0", commission: "0", exposure: "0" };
       const sum = sums.get(held.currency) ?? nothing;
       for (const name of ["realized_pnl", "unrealized_pnl", "commission"]) sum[name] = add(sum[name], held[name]);

@@ -226,11 +226,56 @@ def test_silence_is_shown_and_made_up_for(open_page, site, api):
     missed = filled(api)
     expect(page.locator("[data-panel][data-stale]").first).to_be_visible(timeout=15_000)
     expect(page.locator("[data-panel] [data-age]").first).to_contain_text("stale")
-    expect(page.locator("#connection-text")).to_have_text("reconnecting", timeout=15_000)
+    expect(page.locator("#connection-text")).to_have_text("offline")
     quiet.clear()
 
     expect(row(page, "order", missed["id"])).to_be_visible(timeout=20_000)
     expect(page.locator("[data-panel][data-stale]")).to_have_count(0)
+
+
+def lights(page, health):
+    return page.locator(f'.light[data-health="{health}"]')
+
+
+@pytest.mark.parametrize("loss", ["silence", "close"])
+def test_offline_is_said_within_two_seconds_and_no_light_stays_green(open_page, site, loss):
+    page, sockets, lost = open_page(), [], []
+
+    def carry(socket):
+        sockets.append(socket)
+        if lost and loss == "close":
+            socket.close()
+            return
+        server = socket.connect_to_server()
+        server.on_message(lambda message: lost or socket.send(message))
+
+    page.route_web_socket("**/ws/stream*", carry)
+    sign_in(page, site)
+    expect(lights(page, "good").first).to_be_visible()
+
+    lost.append(True)
+    if loss == "close":
+        sockets[-1].close()
+
+    expect(page.locator("#connection-text")).to_have_text("offline", timeout=2_900)
+    expect(lights(page, "good")).to_have_count(0, timeout=500)
+    expect(lights(page, "unknown").first).to_contain_text("unknown")
+    lost.clear()
+    expect(page.locator("#connection-text")).to_have_text("live", timeout=30_000)
+    expect(lights(page, "good").first).to_be_visible()
+
+
+def test_the_risk_page_says_so_too(page, site):
+    page.goto(f"{site.url}/risk/")
+    expect(lights(page, "good").first).to_be_visible()
+
+    page.route("**/risk/state", lambda route: None)
+
+    expect(page.locator("#connection-text")).to_have_text("offline", timeout=4_500)
+    expect(lights(page, "good")).to_have_count(0, timeout=500)
+    page.unroute("**/risk/state")
+    expect(page.locator("#connection-text")).to_have_text("live")
+    expect(lights(page, "good").first).to_be_visible()
 
 
 def test_a_lost_frame_is_fetched_again(open_page, site, api):
@@ -300,7 +345,7 @@ def test_without_javascript_the_page_still_tells(open_page, site):
     expect(page.locator('[data-rows="quote"] tbody tr').first).to_be_visible()
 
 
-def test_a_replayed_day_is_drawn_with_its_fills_marked(page, site, tmp_path):
+def test_a_replayed_day_is_drawn_with_its_fills_marked(page, site, api, tmp_path):
     file = made_up_ticks(tmp_path / "eurusd_tick_2020-01-06.csv")
     replayed = site.manage("replay_market", file, "--strategy", "cross:1000").stdout
     fills = re.search(r"^fills: (\d+)$", replayed, re.MULTILINE)[1]
@@ -315,6 +360,10 @@ def test_a_replayed_day_is_drawn_with_its_fills_marked(page, site, tmp_path):
     expect(page.locator("#day-title")).to_have_text("Net PnL and exposure, trading day 2020-01-06")
     expect(page.locator("#day-caption")).to_have_attribute("data-points", re.compile(r"1[0-9]"))
     expect(page.locator("#exposure-chart canvas")).to_be_visible()
+    made = api.get("/api/v1/pnl").json()
+    for field in ("realized_pnl", "commission"):
+        shown = cell(row(page, "tile", "USD"), field)
+        expect(shown).to_have_text({t["currency"]: t for t in made["total"]}["USD"][field])
 
 
 def test_greeks_of_the_page_are_the_api_s(page, api, site):

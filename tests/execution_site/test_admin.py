@@ -1,10 +1,12 @@
 """The console: what may be changed has a reason and an audit row; the rest is to be read."""
 
+import re
 from decimal import Decimal
 
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission, User
+from django.db import models
 from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
@@ -78,6 +80,32 @@ def test_who_may_edit_what(model, risk_manager):
         edited = model.__name__ in EDITABLE
         kept = model.__name__ == "BrokerConnection"  # disabled, never deleted
         assert can == [edited, edited, edited and not kept, False]
+
+
+def test_decimals_of_the_console_have_no_padding(console, trader_key, quote, limit, account):
+    """In lists, in forms, and where they are only read."""
+    RiskLimit.objects.filter(pk=limit.pk).update(value=Decimal(50_000))
+    quote("AAPL", bid=99, ask=101)
+    api = Client(headers={"authorization": trader_key})
+    order = api.post(URL, FINE, content_type="application/json").json()["order"]["id"]
+    submission.transmit(order, now=timezone.now())
+    seen = 0
+    for model in admin.site._registry:
+        decimals = [f.name for f in model._meta.fields if isinstance(f, models.DecimalField)]
+        row = model._default_manager.first()
+        if not decimals or row is None:
+            continue
+        seen += 1
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        for address in (reverse(f"{name}_changelist"), reverse(f"{name}_change", args=[row.pk])):
+            html = console.get(address).content.decode()
+            padded = re.findall(r"[>\"' ]-?[0-9]+\.[0-9]*0(?=[<\"' ])", html)
+            assert padded == [], address
+    assert seen > 8
+    assert (
+        'value="50000"'
+        in console.get(reverse("admin:risk_risklimit_change", args=[limit.pk])).content.decode()
+    )
 
 
 def test_every_page_of_the_console_opens(console, trader_key, quote, limit):
