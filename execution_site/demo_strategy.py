@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 def run(base_url: str) -> None:
     """Trade for ever."""
-    key = json.loads(demo.key_file().read_text())["key"]
+    key = _key()
     crosses = {symbol: Cross(FAST, SLOW) for symbol in QUANTITIES}
     condor = Condor()
     headers = {"Authorization": f"Api-Key {key}"}
@@ -49,6 +49,16 @@ def run(base_url: str) -> None:
             except (httpx.HTTPError, KeyError, ValueError) as e:
                 logger.warning("condor: %s", e)
             time.sleep(POLL_SECONDS)
+
+
+def _key() -> str:
+    """Return the strategy's key, once there is one: without it the demo trades nothing."""
+    if not demo.key_file().exists():
+        logger.warning("no key: the demo strategy waits for %s", demo.key_file())
+    while not demo.key_file().exists():
+        time.sleep(POLL_SECONDS)
+    key: str = json.loads(demo.key_file().read_text())["key"]
+    return key
 
 
 def _look(client: httpx.Client, symbol: str, cross: Cross) -> None:

@@ -6,7 +6,7 @@ from execution_site.events import Event, Seal
 from execution_site.idempotency import KeyedRequest
 from execution_site.leases import Lease
 
-__all__ = ["Event", "KeyedRequest", "Lease", "ProcessStatus", "Seal"]
+__all__ = ["Event", "KeyedRequest", "Lease", "ProcessStatus", "Seal", "Seed"]
 
 
 class ProcessStatus(models.Model):
@@ -25,3 +25,17 @@ class ProcessStatus(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.state}"
+
+
+class Seed(models.Model):
+    """Something of the demo that was made, or found there, once: it is never made again.
+
+    `made` is false where it was there before.
+    """
+
+    name = models.CharField(max_length=128, primary_key=True)
+    made = models.BooleanField()
+    seeded_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
