@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
+from django.utils import timezone
 
 from brokers.models import BrokerConnection, Environment
 from risk.limits import Metric
@@ -52,11 +53,12 @@ def live_connections_have_limits(
     """Refuse a live connection for which quantity and trades per day have no limit."""
     if not databases or "brokers_brokerconnection" not in _tables():
         return []
-    everywhere = set(RiskLimit.objects.filter(connection=None).values_list("metric", flat=True))
+    in_force = RiskLimit.objects.in_force(timezone.now())
+    everywhere = set(in_force.filter(connection=None).values_list("metric", flat=True))
     errors: list[CheckMessage] = []
     live = BrokerConnection.objects.enabled().filter(environment=Environment.LIVE)
     for connection in live:
-        own = RiskLimit.objects.filter(connection=connection).values_list("metric", flat=True)
+        own = in_force.filter(connection=connection).values_list("metric", flat=True)
         missing = sorted(REQUIRED_LIMITS - everywhere - set(own))
         if missing:
             errors.append(

@@ -1,37 +1,81 @@
-"""The limits in the console: with their use, the effect of another value, and four eyes."""
+"""The limits in the console: what a change does is shown first, then confirmed with a reason."""
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
+from django.contrib.admin.helpers import AdminErrorList, AdminForm
+from django.contrib.admin.utils import unquote
+from django.core import signing
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
 from django.utils import timezone
 
 from brokers.models import BrokerConnection
 from execution_site.console import AuditedAdmin, json_values
-from orders import limit_preview, limit_use, proposals
+from orders import limit_changes, limit_preview, limit_use
+from orders.limit_forms import CONFIRM, EndForm, InForce, LimitForm
 from risk import locks
-from risk.four_eyes import ChangeKind, FourEyesRule
-from risk.limits import STRICTER_UP
+from risk.limits import MEANINGS, Metric
 from risk.models import RiskLimit
+
+SHOWN = "shown"
+SHOWN_SECONDS = 900  # what was looked at longer ago is looked at again
+PROPOSED = "Proposed: a second person must approve it. Nothing has changed yet."
+LOOK_AGAIN = "It is not what was shown: look at the effect again."
+
+
+class NotShown(Exception):
+    """A change was to be saved whose effect, as it is now, nobody has looked at."""
 
 
 @admin.register(RiskLimit)
 class RiskLimitAdmin(AuditedAdmin):
-    """Limits: what the scope leaves empty narrows nothing; all that apply must pass."""
+    """Limits: what the scope leaves empty narrows nothing; all that apply must pass.
 
-    list_display = (
-        "metric",
-        "value",
-        "scope",
-        "effective_from",
-        "effective_until",
-        "owner",
-        "note",
+    Nothing is saved whose effect was not shown first. A limit is ended, never deleted: verdicts
+    name it.
+    """
+
+    form = LimitForm
+    fieldsets = (
+        (None, {"fields": ("metric", "value")}),
+        ("Scope", {"fields": ("connection", "strategy", "symbol", "underlying")}),
+        ("In force", {"fields": ("effective_from", "effective_until")}),
+        ("Kept by", {"fields": ("owner", "note")}),
     )
-    list_filter = ("metric", "connection")
+    list_display = ("metric", "limit", "scope", "state", "owner", "note")
+    list_filter = (InForce, "metric", "connection")
     list_select_related = ("connection",)
-    ordering = ("metric", "connection__name")
+    ordering = ("metric", "connection__name", "pk")
+    actions = ("end_selected",)
+
+    @admin.display(description="value", ordering="value")
+    def limit(self, row: RiskLimit) -> str:
+        """Return the value for people."""
+        return limit_preview.number(row.value)
+
+    @admin.display(description="state")
+    def state(self, row: RiskLimit) -> str:
+        """Say whether it applies now."""
+        now = timezone.now()
+        if row.has_ended(now):
+            return f"ended {limit_preview.text(row.effective_until)}"
+        if not row.is_in_force(now):
+            return f"from {limit_preview.text(row.effective_from)}"
+        until = row.effective_until
+        return f"in force until {limit_preview.text(until)}" if until else "in force"
+
+    def has_delete_permission(self, _: HttpRequest, *__: Any) -> bool:
+        """Refuse: a limit is ended instead."""
+        return False
+
+    def get_urls(self) -> list[Any]:
+        """Add the page that ends limits."""
+        end = path("end/", self.admin_site.admin_view(self.end_view), name="risk_risklimit_end")
+        return [end, *super().get_urls()]
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -41,38 +85,41 @@ class RiskLimitAdmin(AuditedAdmin):
             locks.limits_exclusive()
         return super().get_object(request, object_id, from_field)
 
-    def change_view(
+    def changeform_view(
         self,
         request: HttpRequest,
-        object_id: str,
+        object_id: str | None = None,
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show how much is used now, and what another value would have refused."""
-        row = RiskLimit.objects.select_related("connection").filter(pk=object_id).first()
-        context = dict(extra_context or {})
-        if row is not None and self.has_view_permission(request, row):
-            accounts = list(BrokerConnection.objects.values_list("name", flat=True))
-            preview = PreviewForm(request.GET if "preview_value" in request.GET else None)
-            context |= {
-                "use": limit_use.describe(row, limit_use.load(accounts)),
-                "preview": preview,
-                "effect": _effect(row, preview),
-            }
-        return super().change_view(request, object_id, form_url, context)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse to delete where loosening a limit takes two people."""
-        return super().has_delete_permission(request, obj) and not _two_people()
+        """Show the form, then the effect of what it says, then save what was shown."""
+        row = None if object_id is None else self._row(object_id)
+        allowed = self.has_change_permission(request) if row else self.has_add_permission(request)
+        if request.method != "POST" or not allowed or (object_id and not row):
+            context = {**(extra_context or {}), **self._use(row)}
+            return super().changeform_view(request, object_id, form_url, context)
+        form = self.get_form(request, row, change=row is not None)(request.POST, instance=row)
+        is_valid = form.is_valid()
+        if set(form.errors) - {"reason"}:
+            return self._page(request, form, object_id)
+        if is_valid and CONFIRM in request.POST:
+            try:
+                return super().changeform_view(request, object_id, form_url, extra_context)
+            except NotShown:
+                self.message_user(request, LOOK_AGAIN, messages.WARNING)
+        return self._page(request, form, object_id, shows_effect=True)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Save a limit, or propose it where loosening one takes two people."""
-        if change and _two_people() and _loosens(RiskLimit.objects.get(pk=obj.pk), obj):
-            values = {k: v for k, v in json_values(obj).items() if k != "id"}
-            proposals.propose(
-                ChangeKind.LIMIT_UP,
-                target=str(obj.pk),
-                after={"id": obj.pk, "values": values},
+        """Save what was shown, or propose it where it takes two people.
+
+        :raises NotShown: its effect, as it is now, was not shown to this person
+        """
+        if not _was_shown(request, _change(request, obj)):
+            raise NotShown
+        was = RiskLimit.objects.get(pk=obj.pk) if change else None
+        if limit_changes.takes_two(was, obj):
+            limit_changes.propose(
+                obj,
                 actor=request.user.get_username(),
                 reason=form.cleaned_data["reason"],
                 now=timezone.now(),
@@ -86,43 +133,130 @@ class RiskLimitAdmin(AuditedAdmin):
         if not hasattr(request, "proposed"):
             super().save_related(request, form, formsets, change)
 
+    def response_add(
+        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Say what came of it."""
+        if hasattr(request, "proposed"):
+            self.message_user(request, PROPOSED, messages.WARNING)
+            return self.response_post_save_add(request, obj)
+        return super().response_add(request, obj, post_url_continue)
+
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         """Say what came of it."""
         if hasattr(request, "proposed"):
-            said = "Proposed: a second person must approve it. Nothing has changed yet."
-            self.message_user(request, said, messages.WARNING)
+            self.message_user(request, PROPOSED, messages.WARNING)
             return self.response_post_save_change(request, obj)
         return super().response_change(request, obj)
 
+    @admin.action(description="End the selected limits…", permissions=("change",))
+    def end_selected(self, _: HttpRequest, rows: QuerySet[RiskLimit]) -> HttpResponse:
+        """Go to the page that shows what ending these does."""
+        asked = "&".join(f"id={pk}" for pk in rows.order_by("pk").values_list("pk", flat=True))
+        return HttpResponseRedirect(f"{reverse('admin:risk_risklimit_end')}?{asked}")
 
-class PreviewForm(forms.Form):
-    """Another value, and over how many days to look back."""
+    def end_view(self, request: HttpRequest) -> HttpResponse:
+        """Show what ending limits does, then end them with a reason."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        now = timezone.now()
+        ids = [pk for pk in (request.POST or request.GET).getlist("id") if pk.isdecimal()]
+        found = RiskLimit.objects.filter(pk__in=ids).select_related("connection").order_by("pk")
+        rows = [row for row in found if not row.has_ended(now)]
+        if not rows:
+            self.message_user(request, "No such limit is in force.", messages.WARNING)
+            return HttpResponseRedirect(reverse("admin:risk_risklimit_changelist"))
+        form = EndForm(request.POST or None)
+        ending = [request.user.pk, "end", *([row.pk, row.version] for row in rows)]
+        if form.is_valid():
+            if _was_shown(request, ending):
+                return self._end(request, rows, form.cleaned_data["reason"])
+            self.message_user(request, LOOK_AGAIN, messages.WARNING)
+        ended = [(row, limit_changes.ended(row, now=now)) for row in rows]
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "End this limit" if len(rows) == 1 else f"End {len(rows)} limits",
+            "form": form,
+            "rows": rows,
+            "effects": [limit_preview.effect(was, new, now=now) for was, new in ended],
+            "takes_two": any(limit_changes.takes_two(was, new) for was, new in ended),
+            SHOWN: signing.dumps(ending, salt=SHOWN),
+        }
+        return TemplateResponse(request, "admin/risk/risklimit/end.html", context)
 
-    preview_value = forms.DecimalField(
-        min_value=0, max_digits=28, decimal_places=10, label="With the value"
-    )
-    preview_days = forms.IntegerField(
-        min_value=1, max_value=90, initial=7, label="over the last days"
-    )
+    def _end(self, request: HttpRequest, rows: list[RiskLimit], reason: str) -> HttpResponse:
+        actor, now = request.user.get_username(), timezone.now()
+        made = [limit_changes.end(row.pk, actor=actor, reason=reason, now=now) for row in rows]
+        said = PROPOSED if any(made) else f"Ended: {', '.join(map(str, rows))}."
+        self.message_user(request, said, messages.WARNING)
+        return HttpResponseRedirect(reverse("admin:risk_risklimit_changelist"))
+
+    def _row(self, object_id: str) -> RiskLimit | None:
+        """Return a limit without a lock: whoever only looks holds up no verdict."""
+        pk = unquote(object_id)
+        rows = RiskLimit.objects.select_related("connection")
+        return rows.filter(pk=pk).first() if pk.isdecimal() else None
+
+    def _use(self, row: RiskLimit | None) -> dict[str, Any]:
+        """Return how much of a limit is used now, for its page."""
+        if row is None:
+            return {}
+        accounts = list(BrokerConnection.objects.values_list("name", flat=True))
+        used = limit_use.use(row, limit_use.load(accounts))
+        return {
+            "use": None if used is None else limit_preview.number(used),
+            "can_end": not row.has_ended(timezone.now()),
+            "limit": limit_preview.number(row.value),
+            "unit": MEANINGS[Metric(row.metric)].unit,
+        }
+
+    def _page(
+        self,
+        request: HttpRequest,
+        form: Any,
+        object_id: str | None,
+        *,
+        shows_effect: bool = False,
+    ) -> HttpResponse:
+        """Return the form as it was filled in, with the effect of what it says."""
+        before = None if object_id is None else self._row(object_id)
+        shown = AdminForm(form, list(self.fieldsets), {}, model_admin=self)  # type: ignore[arg-type]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{'Add' if before is None else 'Change'} {self.opts.verbose_name}",
+            "subtitle": None if before is None else f"{before.metric}, {before.scope}",
+            "adminform": shown,
+            "object_id": object_id,
+            "original": before,
+            "is_popup": False,
+            "to_field": None,
+            "media": self.media + shown.media,
+            "inline_admin_formsets": [],
+            "errors": () if shows_effect else AdminErrorList(form, []),
+            **self._use(before),
+        }
+        if shows_effect:
+            context |= {
+                "effect": limit_preview.effect(before, form.instance, now=timezone.now()),
+                "takes_two": limit_changes.takes_two(before, form.instance),
+                SHOWN: signing.dumps(_change(request, form.instance), salt=SHOWN),
+            }
+        return self.render_change_form(
+            request, context, add=before is None, change=before is not None, obj=before
+        )
 
 
-def _effect(row: RiskLimit, preview: PreviewForm) -> limit_preview.Effect | None:
-    if not preview.is_valid():
-        return None
-    asked = preview.cleaned_data
-    return limit_preview.effect(
-        row, value=asked["preview_value"], days=asked["preview_days"], now=timezone.now()
-    )
+def _change(request: HttpRequest, limit: RiskLimit) -> list[Any]:
+    """Return what a person is shown: the values a limit shall have, the version they replace."""
+    return [request.user.pk, limit.pk, limit.version, json_values(limit)]
 
 
-def _two_people() -> bool:
-    return FourEyesRule.objects.filter(kind=ChangeKind.LIMIT_UP).exists()
-
-
-def _loosens(was: RiskLimit, new: RiskLimit) -> bool:
-    """Tell whether a limit would bind less: any change but of a stricter value and of notes."""
-    free = {"value", "note", "owner"}
-    before, after = json_values(was), json_values(new)
-    if any(before[name] != after[name] for name in before if name not in free):
-        return True
-    return new.value < was.value if was.metric in STRICTER_UP else new.value > was.value
+def _was_shown(request: HttpRequest, change: list[Any]) -> bool:
+    """Tell whether exactly this was shown to this person, not long ago."""
+    try:
+        return bool(
+            signing.loads(request.POST.get(SHOWN, ""), salt=SHOWN, max_age=SHOWN_SECONDS) == change
+        )
+    except signing.BadSignature:
+        return False

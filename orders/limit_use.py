@@ -166,14 +166,8 @@ def describe(limit: RiskLimit, book: Book) -> dict[str, Any]:
 def effective(accounts: Iterable[str], *, now: datetime) -> list[RiskLimit]:
     """Return the limits in force that concern any of these accounts."""
     names = set(accounts)
-    rows = RiskLimit.objects.select_related("connection").order_by("metric", "pk")
-    return [
-        row
-        for row in rows
-        if (row.connection is None or row.connection.name in names)
-        and (row.effective_from is None or row.effective_from <= now)
-        and (row.effective_until is None or row.effective_until > now)
-    ]
+    rows = RiskLimit.objects.in_force(now).select_related("connection").order_by("metric", "pk")
+    return [row for row in rows if row.connection is None or row.connection.name in names]
 
 
 def _line(

@@ -14,7 +14,7 @@ from execution_site.console import json_values
 from execution_site.idempotency import once
 from orders import emergency
 from orders.payloads import time_text
-from risk import control
+from risk import control, locks
 from risk.facts import SystemMode
 from risk.four_eyes import ChangeKind, ChangeRequest, FourEyesRule
 from risk.kills import Scope, of_scope
@@ -203,19 +203,24 @@ def _make_release(after: Any, actor: str, reason: str, now: datetime) -> None:
 
 def _read_limit(target: str, _: Any) -> Any:
     row = RiskLimit.objects.filter(pk=int(target)).first() if target else None
-    return None if row is None else json_values(row)
+    return {} if row is None else json_values(row)
 
 
 def _make_limit(after: Any, actor: str, reason: str, now: datetime) -> None:
+    locks.limits_exclusive()
     row = RiskLimit.objects.filter(pk=after["id"]).first() or RiskLimit()
     before = json_values(row) if row.pk else None
+    had_ended = row.has_ended(now)
     for name, value in after["values"].items():
         setattr(row, "connection_id" if name == "connection" else name, value)
     row.full_clean(validate_unique=False)
+    ends = row.has_ended(now) and not had_ended
+    if ends:  # until this moment it applied, whenever its end was asked for
+        row.effective_until = max(now, row.effective_from or now)
     row.save()
     row.refresh_from_db()
     audit.record(
-        "risklimit_changed",
+        f"risklimit_{'added' if before is None else 'ended' if ends else 'changed'}",
         actor=actor,
         reason=reason,
         at=now,

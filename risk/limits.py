@@ -104,6 +104,19 @@ COUNTS = frozenset(
 #: With these a larger value is the stricter one.
 STRICTER_UP = frozenset({Metric.MARGIN_CUSHION, Metric.DUPLICATE_WINDOW})
 
+#: Without a limit these have a default, whose place a limit takes.
+DEFAULTED = frozenset(
+    {
+        Metric.SIGNAL_AGE_SECONDS,
+        Metric.QUOTE_AGE_SECONDS,
+        Metric.CLOCK_OFFSET_SECONDS,
+        Metric.MAX_SPREAD,
+        Metric.PRICE_COLLAR,
+    }
+)
+#: These make orders wait for their turn at the grant; no verdict is made by them.
+PACED = frozenset({Metric.ORDERS_PER_SECOND, Metric.ORDERS_PER_MINUTE})
+
 DEFAULT_QUOTE_AGE = Decimal(10)
 DEFAULT_SIGNAL_AGE = Decimal(300)
 DEFAULT_CLOCK_OFFSET = Decimal("0.5")

@@ -1,6 +1,7 @@
 """The rules of trading as data, and what each verdict was made of."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
@@ -65,12 +66,22 @@ class SystemControl(models.Model):
         return str(self.mode)
 
 
+class LimitQuerySet(models.QuerySet["RiskLimit"]):
+    """Questions about many limits."""
+
+    def in_force(self, now: datetime) -> Self:
+        """Limits that apply at `now`; what has ended is kept, since verdicts name it."""
+        begun = Q(effective_from=None) | Q(effective_from__lte=now)
+        return self.filter(begun, Q(effective_until=None) | Q(effective_until__gt=now))
+
+
 class RiskLimit(models.Model):
     """One limit. It applies to every order that lies in its scope; all that apply must pass.
 
     What the scope leaves empty narrows nothing. Counts, exposures and losses are of all that lies
     in the scope together; money is each currency's by itself. Meanings and units are in
-    risk/limits.py. `version` grows with each change; verdicts name it.
+    risk/limits.py. `version` grows with each change; verdicts name it. A limit is ended, never
+    deleted.
     """
 
     metric = models.CharField(max_length=32, choices=_choices(Metric))
@@ -87,7 +98,10 @@ class RiskLimit(models.Model):
     note = models.CharField(max_length=200, blank=True)
     version = models.PositiveIntegerField(default=1, editable=False)
 
+    objects = LimitQuerySet.as_manager()
+
     class Meta:
+        default_permissions = ("add", "change", "view")
         constraints = [
             models.UniqueConstraint(
                 name="limit_once",
@@ -99,14 +113,16 @@ class RiskLimit(models.Model):
                     "metric",
                     "effective_from",
                 ],
+                condition=Q(effective_until=None),
                 nulls_distinct=False,
+                violation_error_message="This metric has a limit of this scope already: change it.",
             ),
             models.CheckConstraint(name="limit_not_negative", condition=Q(value__gte=0)),
             models.CheckConstraint(
                 name="limit_ends_after_it_begins",
                 condition=Q(effective_until=None)
                 | Q(effective_from=None)
-                | Q(effective_until__gt=F("effective_from")),
+                | Q(effective_until__gte=F("effective_from")),
             ),
         ]
 
@@ -126,6 +142,15 @@ class RiskLimit(models.Model):
         with transaction.atomic():
             locks.limits_exclusive()
             return super().delete(*args, **kwargs)
+
+    def is_in_force(self, now: datetime) -> bool:
+        """Tell whether it applies at `now`."""
+        begun = self.effective_from is None or self.effective_from <= now
+        return begun and not self.has_ended(now)
+
+    def has_ended(self, now: datetime) -> bool:
+        """Tell whether it applies no more."""
+        return self.effective_until is not None and self.effective_until <= now
 
     @property
     def parts(self) -> dict[str, str]:

@@ -33,6 +33,8 @@ EDITABLE = {
     "Instrument",
 }
 EDITABLE |= {"User", "Group"}  # Django's own
+#: Disabled or ended, never deleted: verdicts and the log name them.
+KEPT = {"BrokerConnection", "Breaker", "RiskLimit"}
 
 
 @pytest.fixture
@@ -63,7 +65,9 @@ def act(console, action, *, reason="because", on="risk_systemcontrol", pk=1):
 def change(console, limit, **values):
     url = reverse("admin:risk_risklimit_change", args=[limit.pk])
     form = {"connection": limit.connection_id, "metric": limit.metric, "note": limit.note}
-    return console.post(url, form | {"value": "10"} | values)
+    form |= {"value": "10"} | values
+    shown = console.post(url, form).context["shown"]
+    return console.post(url, form | {"shown": shown, "_confirm": "1"})
 
 
 @pytest.mark.parametrize("model", list(admin.site._registry), ids=lambda m: m.__name__)
@@ -78,7 +82,7 @@ def test_who_may_edit_what(model, risk_manager):
         assert all(can)
     else:
         edited = model.__name__ in EDITABLE
-        kept = model.__name__ == "BrokerConnection"  # disabled, never deleted
+        kept = model.__name__ in KEPT
         assert can == [edited, edited, edited and not kept, False]
 
 
@@ -225,23 +229,24 @@ def test_an_added_rule_is_recorded(console, account):
 def test_a_limit_needs_a_reason(console, limit):
     answer = change(console, limit, value="25")
 
-    assert "This field is required" in answer.content.decode()
+    assert "Give a reason." in answer.content.decode()
     assert RiskLimit.objects.get().value == 10
     assert audits() == []
 
 
-def test_deleting_a_limit_needs_a_reason_and_records_it(console, limit):
-    url = reverse("admin:risk_risklimit_delete", args=[limit.pk])
+def test_deleting_a_rule_needs_a_reason_and_records_it(console, account):
+    rule = SymbolRule.objects.create(symbol="AAPL", rule="DENY")
+    url = reverse("admin:risk_symbolrule_delete", args=[rule.pk])
 
     asked = console.post(url, {"post": "yes", "reason": " "}, follow=True)
     assert "Give a reason" in asked.content.decode()
-    assert RiskLimit.objects.exists()
+    assert SymbolRule.objects.exists()
 
     console.post(url, {"post": "yes", "reason": "not needed"})
     (audit,) = audits()
-    assert not RiskLimit.objects.exists()
-    assert (audit["action"], audit["after"]) == ("risklimit_deleted", None)
-    assert Decimal(audit["before"]["value"]) == 10
+    assert not SymbolRule.objects.exists()
+    assert (audit["action"], audit["after"]) == ("symbolrule_deleted", None)
+    assert audit["before"]["symbol"] == "AAPL"
 
 
 def test_a_clients_accounts_are_recorded(console, trader):

@@ -121,8 +121,11 @@ def console(risk_manager):
 
 
 def edit(client, row, **values):
-    fields = {"metric": row.metric, "value": row.value, "reason": "because"} | values
-    return client.post(reverse("admin:risk_risklimit_change", args=[row.pk]), fields, follow=True)
+    fields = {"metric": row.metric, "value": row.value} | values
+    url = reverse("admin:risk_risklimit_change", args=[row.pk])
+    shown = client.post(url, fields).context["shown"]
+    confirmed = {"shown": shown, "_confirm": "1", "reason": "because"}
+    return client.post(url, fields | confirmed, follow=True)
 
 
 def test_raising_a_limit_in_the_console_is_proposed_lowering_it_is_done(two_people, console):

@@ -199,12 +199,12 @@ def test_the_console_says_what_another_value_would_have_refused(market, risk_man
 
     def preview(value):
         url = reverse("admin:risk_risklimit_change", args=[row.pk])
-        page = console.get(url, {"preview_value": value, "preview_days": "7"})
+        page = console.post(url, {"metric": row.metric, "value": value})
         return " ".join(page.content.decode().split())
 
     assert "<strong>2 of 3</strong> orders" in preview("15")
     assert "<strong>0 of 3</strong> orders" in preview("30")
-    assert "Ensure this value is greater than or equal to 0" in preview("-1")
+    assert "limit_not_negative" in preview("-1")
     row.refresh_from_db()
     assert row.value == 100
 
