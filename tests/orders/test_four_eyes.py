@@ -146,7 +146,7 @@ def test_raising_a_limit_in_the_console_is_proposed_lowering_it_is_done(two_peop
 
 def test_ending_a_limit_early_counts_as_raising_it(two_people, console):
     row = RiskLimit.objects.create(metric="max_order_quantity", value=10)
-    edit(console, row, effective_until_0="2026-01-01", effective_until_1="00:00")
+    edit(console, row, effective_until_0="2099-01-01", effective_until_1="00:00")
 
     row.refresh_from_db()
     assert row.effective_until is None
