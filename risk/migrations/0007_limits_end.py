@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("brokers", "0005_derivatives"),
-        ("risk", "0005_kill_epochs"),
+        ("risk", "0006_one_spelling"),
     ]
 
     operations = [
