@@ -356,7 +356,7 @@ def test_pnl_of_a_day_is_what_that_day_made(api, account):
 
 #: What may be a JSON number: counts and ids, seconds, and what is measured rather than paid.
 NUMBERS = re.compile(
-    r"id|order_id|orders?|kill_switch|signal|group|position|leg|attempt|version|number|epoch|status|retry_count|restarts"
+    r"id|order_id|orders?|kill_switch|signal|group|positions?|leg|attempt|version|number|epoch|status|retry_count|restarts"
     r"|last_exit|age|in_doubt|\w*_seconds|delta|gamma|vega|theta|rho|volatility"
 )
 #: What is money, a price or a quantity: text or nothing.
