@@ -1,17 +1,19 @@
 """Does everything agree? Orders, positions and the paper ledger against a fold of the fills.
 
 The fold here is one of its own, over fractions and from the first fill on: it shares nothing with
-what booked them (`portfolio/holding.py`) but the rules: weighted average cost, each stored amount
-rounded half-even to 10 places. So it agrees to the last digit, or something is wrong.
+what booked them (`portfolio/holding.py`) but the rules: weighted average cost, the share of it that
+closing a part takes rounded half-even to 20 places, commissions of other currencies apart. So it
+agrees to the last digit, or something is wrong.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import F, Q, QuerySet, Sum
 
 from brokers.models import Broker, BrokerConnection, PaperHolding, PaperReport
 from execution_site.events import Event, EventType
@@ -21,19 +23,21 @@ from portfolio.models import ClosedTrade, Position
 from risk.limits import Metric
 from risk.models import RiskUsage
 
-PLACES = 10**10
+COST_PLACES = 10**20
+_AMOUNTS = ("quantity", "cost", "realized_pnl", "commission")
 
 
-def _stored(amount: Fraction) -> Fraction:
-    """Return an amount as it is stored: to 10 places, half-even."""
-    return Fraction(round(amount * PLACES), PLACES)
+def _share(cost: Fraction) -> Fraction:
+    """Return a share of a cost as it is taken: to 20 places, half-even."""
+    return Fraction(round(cost * COST_PLACES), COST_PLACES)
 
 
 @dataclass
 class Folded:
     """A position folded again: signed quantity and cost, realized PnL and commission.
 
-    `closed` is the net PnL of each trade from flat to flat, or to where it turned round, in order.
+    `closed` is the net PnL of each trade from flat to flat, or to where it turned round, in order;
+    `elsewhere` the commissions in other currencies; `opening` the four amounts before `day`.
     """
 
     quantity: Fraction = Fraction(0)
@@ -41,22 +45,34 @@ class Folded:
     realized: Fraction = Fraction(0)
     commission: Fraction = Fraction(0)
     closed: list[Fraction] = field(default_factory=list)
+    elsewhere: defaultdict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
+    day: date = date.min
+    opening: tuple[Fraction, ...] = (Fraction(0),) * 4
+
+    def begin(self, day: date) -> None:
+        """Keep what there is, where a trading day begins."""
+        if day > self.day:
+            self.day, self.opening = day, self.amounts
+
+    @property
+    def amounts(self) -> tuple[Fraction, ...]:
+        """Return quantity, cost, realized PnL and commission."""
+        return self.quantity, self.cost, self.realized, self.commission
 
     def add(self, signed: Fraction, price: Fraction, fee: Fraction, multiplier: Fraction) -> None:
         """Fold one fill in; `signed` is negative for a sale."""
         self.commission += fee
         if self.quantity * signed < 0:
             closing = min(abs(signed), abs(self.quantity)) * (1 if self.quantity > 0 else -1)
-            cost_closed = _stored(self.cost * closing / self.quantity)
-            gain = (closing * price - cost_closed) * multiplier
-            self.realized = _stored(self.realized + gain)
+            cost_closed = _share(self.cost * closing / self.quantity)
+            self.realized += (closing * price - cost_closed) * multiplier
             self.cost -= cost_closed
             self.quantity -= closing
             signed += closing
             if not self.quantity:
                 self.closed.append(self.realized - self.commission - sum(self.closed))
         self.quantity += signed
-        self.cost = _stored(self.cost + signed * price)
+        self.cost += signed * price
 
 
 def differences(accounts: list[str] | None = None) -> Iterator[str]:
@@ -78,9 +94,10 @@ def _orders(connection: BrokerConnection) -> Iterator[str]:
     """Compare each order's totals with the sums of its fills, as they are amended."""
     quantities: defaultdict[int, Decimal] = defaultdict(Decimal)
     commissions: defaultdict[int, Decimal] = defaultdict(Decimal)
-    for fill, quantity, _, commission in _effective(connection):
-        quantities[fill.order_id] += quantity
-        commissions[fill.order_id] += commission
+    for fill, counts in _effective(connection):
+        quantities[fill.order_id] += counts.quantity
+        if _is_own(fill, counts):
+            commissions[fill.order_id] += counts.commission
     for order in Order.objects.filter(connection=connection).iterator():
         for name, stored, summed in (
             ("filled_quantity", order.filled_quantity, quantities[order.pk]),
@@ -112,8 +129,8 @@ def _trades(connection: BrokerConnection) -> Iterator[str]:
             yield f"{strategy} {day}: {count} trades are counted, {sent[key]} were made"
 
 
-def _effective(connection: BrokerConnection) -> Iterator[tuple[Fill, Decimal, Decimal, Decimal]]:
-    """Yield each fill with quantity, price and commission as they count, in the venue's order."""
+def _effective(connection: BrokerConnection) -> Iterator[tuple[Fill, Fill | FillAmendment]]:
+    """Yield each fill with what counts of it: itself, or its amendment; in the venue's order."""
     amended = {
         (row.instrument_id, row.venue_trade_id, row.side): row
         for row in FillAmendment.objects.filter(connection=connection).order_by("revision")
@@ -122,20 +139,29 @@ def _effective(connection: BrokerConnection) -> Iterator[tuple[Fill, Decimal, De
     for fill in fills.order_by("traded_at", "sequence", "venue_trade_id", "side").iterator():
         counts = amended.get((fill.instrument_id, fill.venue_trade_id, fill.side), fill)
         if getattr(counts, "kind", "NEW") != "BUST":
-            yield fill, counts.quantity, counts.price, counts.commission
+            yield fill, counts
+
+
+def _is_own(fill: Fill, counts: Fill | FillAmendment) -> bool:
+    """Tell whether a commission is in the instrument's currency."""
+    return counts.commission_currency == fill.instrument.currency
 
 
 def _positions(connection: BrokerConnection) -> Iterator[str]:
     """Compare each position with the fold of its fills."""
     folded: defaultdict[tuple[str, int], Folded] = defaultdict(Folded)
-    for fill, quantity, price, commission in _effective(connection):
-        sign = 1 if fill.side == "BUY" else -1
-        folded[fill.strategy, fill.instrument_id].add(
-            sign * Fraction(quantity),
-            Fraction(price),
-            Fraction(commission),
+    for fill, counts in _effective(connection):
+        sign, own = (1 if fill.side == "BUY" else -1), _is_own(fill, counts)
+        fold = folded[fill.strategy, fill.instrument_id]
+        fold.begin(fill.trading_date)
+        fold.add(
+            sign * Fraction(counts.quantity),
+            Fraction(counts.price),
+            Fraction(counts.commission if own else 0),
             Fraction(fill.instrument.multiplier),
         )
+        if not own:
+            fold.elsewhere[counts.commission_currency] += Fraction(counts.commission)
     stored = {(p.strategy, p.instrument_id): p for p in connection.position_set.all()}
     for key in sorted({*folded, *stored}):
         position, fold = stored.get(key), folded[key]
@@ -174,10 +200,13 @@ def _closed(
 
 def _pairs(position: Position | None, fold: Folded) -> Iterator[tuple[str, Fraction, Fraction]]:
     held = Position() if position is None else position
-    yield "quantity", Fraction(held.quantity), fold.quantity
-    yield "cost", Fraction(held.cost), fold.cost
-    yield "realized_pnl", Fraction(held.realized_pnl), fold.realized
-    yield "commission", Fraction(held.commission), fold.commission
+    for prefix, amounts in (("", fold.amounts), ("opening_", fold.opening)):
+        for name, again in zip(_AMOUNTS, amounts, strict=True):
+            yield f"{prefix}{name}", Fraction(getattr(held, f"{prefix}{name}")), again
+    elsewhere = held.charged_elsewhere
+    for currency in sorted({*elsewhere, *fold.elsewhere}):
+        stored = Fraction(elsewhere.get(currency, 0))
+        yield f"commission in {currency}", stored, fold.elsewhere[currency]
 
 
 def _log(connection: BrokerConnection) -> Iterator[str]:
@@ -205,7 +234,11 @@ def _ledger(connection: BrokerConnection) -> Iterator[str]:
     sides = booked.values("instrument__symbol", "instrument__multiplier").annotate(
         bought=Sum("quantity", filter=Q(side="BUY"), default=Decimal(0)),
         sold=Sum("quantity", filter=Q(side="SELL"), default=Decimal(0)),
-        fees=Sum("commission"),
+        fees=Sum(
+            "commission",
+            filter=Q(commission_currency=F("instrument__currency")),
+            default=Decimal(0),
+        ),
     )
     held = {h.symbol: h for h in PaperHolding.objects.filter(account=connection.name)}
     for row in sides:

@@ -27,6 +27,7 @@ class FillAmendment(models.Model):
     quantity = models.DecimalField(**MONEY)
     price = models.DecimalField(**MONEY)
     commission = models.DecimalField(**MONEY)
+    commission_currency = models.CharField(max_length=8)
     reported_at = models.DateTimeField()
     received_at = models.DateTimeField()
 

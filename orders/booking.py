@@ -1,14 +1,14 @@
 """What a venue's report does to an order and its position: pure, in the venue's order."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
 from brokers.contract import FillKind, OrderReport, Side, VenueStatus
 from orders.lifecycle import OPEN, OrderStatus, heard
-from portfolio.holding import Holding, apply_fill
+from portfolio.holding import CONTEXT, Holding, apply_fill
 
 NOTHING = Holding()
 #: A late fill is folded again with those after it; two points, of which the older is at least this
@@ -26,13 +26,30 @@ class FoldKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One execution as a position sees it."""
+    """One execution as a position sees it; `day` is its trading date.
+
+    `commission` is in the instrument's currency, `elsewhere` what was charged in another, by name.
+    """
 
     key: FoldKey
     side: Side
     quantity: Decimal
     price: Decimal
     commission: Decimal
+    day: date
+    elsewhere: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+def charged(
+    commission: Decimal, currency: str, *, of: str
+) -> tuple[Decimal, Mapping[str, Decimal]]:
+    """Return a commission as what is in the currency `of`, and what is in another, by name.
+
+    Amounts of two currencies are never added up.
+    """
+    if currency == of or not commission:
+        return commission, {}
+    return Decimal(0), {currency: commission}
 
 
 def in_order(executions: Iterable[Execution]) -> list[Execution]:
@@ -55,6 +72,7 @@ class Amendment:
     quantity: Decimal
     price: Decimal
     commission: Decimal
+    elsewhere: Mapping[str, Decimal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +88,17 @@ class Point:
     """A position after some of its executions: a fold can begin here.
 
     `newest` is the last of the `count` executions in it; `closed_pnl` the net PnL when it was last
-    closed or turned round.
+    closed or turned round; `opening` what was held before the first execution of `day`, the newest
+    one's; `elsewhere` the commissions in other currencies.
     """
 
     held: Holding = NOTHING
     newest: FoldKey | None = None
     closed_pnl: Decimal = Decimal(0)
     count: int = 0
+    day: date | None = None
+    opening: Holding = NOTHING
+    elsewhere: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 START = Point()
@@ -111,10 +133,20 @@ def fold(start: Folded, executions: Iterable[Execution], *, multiplier: Decimal)
         )
         was, closed_pnl = at.held.quantity, at.closed_pnl
         if was and was * held.quantity <= 0:
-            net = held.realized_pnl - held.commission
-            closed, closed_pnl = (*closed, Closed(one.key, net - closed_pnl)), net
-        at = Point(held, one.key, closed_pnl, at.count + 1)
+            made = CONTEXT.subtract(held.net, closed_pnl)
+            closed, closed_pnl = (*closed, Closed(one.key, made)), held.net
+        day, opening = at.day, at.opening
+        if day is None or one.day > day:
+            day, opening = one.day, at.held
+        elsewhere = _added(at.elsewhere, one.elsewhere)
+        at = Point(held, one.key, closed_pnl, at.count + 1, day, opening, elsewhere)
     return Folded(at, points, closed)
+
+
+def _added(sums: Mapping[str, Decimal], more: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
+    if not more:
+        return sums
+    return {**sums, **{name: sums.get(name, Decimal(0)) + more[name] for name in more}}
 
 
 def before(folded: Folded, new: Sequence[Execution]) -> Folded:
@@ -136,8 +168,15 @@ def effective(
         if amended is None:
             counting.append(one)
         elif amended.kind != FillKind.BUST:
-            terms = (amended.quantity, amended.price, amended.commission)
-            counting.append(Execution(one.key, one.side, *terms))
+            counting.append(
+                replace(
+                    one,
+                    quantity=amended.quantity,
+                    price=amended.price,
+                    commission=amended.commission,
+                    elsewhere=amended.elsewhere,
+                )
+            )
     return counting
 
 

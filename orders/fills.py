@@ -105,7 +105,7 @@ def _apply(order: Order, position: Position, news: News, *, now: datetime) -> No
     if amends and (fills or amendments):
         closed = folding.refold(position, order, fills, amendments, now=now)
     elif fills:
-        order.add(fills)
+        order.add(map(folding.execution, fills))
         closed = folding.fold_into(position, order, fills, now=now)
     for fill in fills:
         order.filled_at = max(order.filled_at or fill.traded_at, fill.traded_at)
@@ -122,7 +122,7 @@ def _apply(order: Order, position: Position, news: News, *, now: datetime) -> No
             fills=fills,
             amendments=amendments,
             closed=closed,
-            realized=position.realized_pnl - realized_before,
+            realized=quantize(position.realized_pnl) - quantize(realized_before),
             commission=position.commission - commission_before,
             newly_named=order.venue_order_id != was_named,
             answer=news.answer,
@@ -161,13 +161,13 @@ def _new_fills(order: Order, news: News, *, now: datetime) -> list[Fill]:
             pk=next(news.fill_ids),
             order=order,
             connection_id=order.connection_id,
-            instrument_id=order.instrument_id,
+            instrument=order.instrument,
             strategy=order.strategy,
             venue_trade_id=f.venue_trade_id,
             sequence=f.place,
             side=f.side.value,
-            quantity=f.quantity,
-            price=f.price,
+            quantity=quantize(f.quantity),
+            price=quantize(f.price),
             commission=quantize(f.commission),
             commission_currency=f.commission_currency,
             liquidity=f.liquidity.value,
@@ -205,9 +205,10 @@ def _new_amendments(order: Order, news: News, *, now: datetime) -> list[FillAmen
             side=f.side.value,
             kind=f.kind.value,
             revision=f.revision,
-            quantity=f.quantity,
-            price=f.price,
+            quantity=quantize(f.quantity),
+            price=quantize(f.price),
             commission=quantize(f.commission),
+            commission_currency=f.commission_currency,
             reported_at=news.report.reported_at,
             received_at=now,
         )

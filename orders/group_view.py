@@ -23,6 +23,7 @@ from orders.models import Order, OrderGroup, Origin
 from orders.payloads import order_json, time_text
 from portfolio.aggregation import GREEKS
 from portfolio.holding import Holding, unrealized_pnl
+from portfolio.payloads import money_text, optional_money
 from portfolio.payoff import Leg, MixedExpiries, Payoff, payoff
 
 ZERO = Decimal(0)
@@ -141,10 +142,10 @@ class _Held:
         commission = sum((leg.held.commission for leg in self.legs), ZERO)
         total = None if unrealized is None else realized + unrealized - commission
         return {
-            "realized_pnl": decimal_text(realized),
-            "unrealized_pnl": optional_text(unrealized),
+            "realized_pnl": money_text(realized),
+            "unrealized_pnl": optional_money(unrealized),
             "commission": decimal_text(commission),
-            "total_pnl": optional_text(total),
+            "total_pnl": optional_money(total),
             "legs": [leg.as_json() for leg in self.legs],
         }
 
@@ -224,8 +225,8 @@ class _Leg:
             "symbol": self.instrument.symbol,
             "quantity": decimal_text(self.held.quantity),
             "average_price": optional_text(self.held.average_price),
-            "realized_pnl": decimal_text(self.held.realized_pnl),
-            "unrealized_pnl": optional_text(self.unrealized),
+            "realized_pnl": money_text(self.held.realized_pnl),
+            "unrealized_pnl": optional_money(self.unrealized),
             "commission": decimal_text(self.held.commission),
         }
 

@@ -67,12 +67,17 @@ class Line:
 
 @dataclass(slots=True)
 class Book:
-    """Every line of the accounts, by (account, strategy, symbol), and what else limits bound."""
+    """Every line of the accounts, by (account, strategy, symbol), and what else limits bound.
+
+    `days` are those of today that are known, `traded` what has ever been traded, each by account,
+    strategy ("" for the account) and currency.
+    """
 
     lines: dict[tuple[str, str, str], Line] = field(default_factory=dict)
     connections: dict[str, BrokerConnection] = field(default_factory=dict)
     replayed: frozenset[str] = frozenset()
-    days: list[DayResult] = field(default_factory=list)
+    days: dict[tuple[str, str, str], DayResult] = field(default_factory=dict)
+    traded: set[tuple[str, str, str]] = field(default_factory=set)
     trades: dict[tuple[str, str], Decimal] = field(default_factory=dict)
 
 
@@ -97,11 +102,18 @@ def load(accounts: Iterable[str]) -> Book:
             line.sells += order.working_quantity
         prices = [p for p in (line.price, order.reserved_price) if p is not None]
         line.price = max(prices, default=None)
-    book.days = list(
-        DayResult.objects.filter(connection__name__in=names).select_related("connection")
-    )
+    known = DayResult.objects.filter(connection__name__in=names, unmarked=0)
+    results = list(known.select_related("connection"))
+    traded = Position.objects.filter(connection__name__in=names, folded_at__isnull=False)
+    for name, strategy, currency in traded.values_list(
+        "connection__name", "strategy", "instrument__currency"
+    ):
+        book.traded |= {(name, "", currency), (name, strategy, currency)}
     for name, connection in book.connections.items():
         day = connection.trading_date(clocks.market_now(name))
+        for row in results:
+            if (row.connection_id, row.trading_date) == (connection.pk, day):
+                book.days[name, row.strategy, row.currency] = row
         counted = RiskUsage.objects.filter(
             connection=connection, metric=Metric.DAILY_TRADES, trading_date=day
         )
@@ -130,9 +142,9 @@ def use(limit: RiskLimit, book: Book) -> Decimal | None:
         case Metric.DAILY_TRADES:
             return _trades(limit, book)
         case Metric.DAILY_LOSS:
-            return _largest(-day.day_pnl for day in _days(limit, book))
+            return _largest(None if day is None else -day.day_pnl for day in _days(limit, book))
         case Metric.DRAWDOWN:
-            return _largest(day.below_peak for day in _days(limit, book))
+            return _largest(None if day is None else day.below_peak for day in _days(limit, book))
         case _:
             return None
 
@@ -282,11 +294,16 @@ def _trades(limit: RiskLimit, book: Book) -> Decimal:
     return max(sums.values(), default=ZERO)
 
 
-def _days(limit: RiskLimit, book: Book) -> Iterator[DayResult]:
-    for day in book.days:
-        mine = limit.connection is None or limit.connection_id == day.connection_id
-        if mine and day.strategy == limit.strategy:
-            yield day
+def _days(limit: RiskLimit, book: Book) -> Iterator[DayResult | None]:
+    """Yield the days that a limit bounds; None for what has traded and whose day is not known."""
+    for key in sorted(book.traded | set(book.days)):
+        account, strategy, _ = key
+        if limit.connection is None:
+            mine = account not in book.replayed
+        else:
+            mine = limit.connection.name == account
+        if mine and strategy == limit.strategy:
+            yield book.days.get(key)
 
 
 def _largest(values: Iterable[Decimal | None]) -> Decimal | None:

@@ -29,6 +29,7 @@ from orders.selectors import SHOWN_GROUPS, shown_quotes
 from portfolio.greeks_keeper import GreeksKeeper
 from portfolio.holding import unrealized_pnl
 from portfolio.models import Position
+from portfolio.payloads import money_text
 
 STEP_SECONDS = 0.25
 LEASE = "market_loop"
@@ -165,7 +166,7 @@ def _marks(symbols: Sequence[str]) -> list[dict[str, Any]]:
             "currency": instrument.currency,
             "quantity": decimal_text(position.quantity),
             "last_price": decimal_text(mark),
-            "unrealized_pnl": decimal_text(pnl),
+            "unrealized_pnl": money_text(pnl),
             "marked_at": time_text(instrument.quote.as_of),
         }
         frames.append(

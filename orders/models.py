@@ -1,6 +1,6 @@
 """What we want: signals, their orders, each attempt to send one, and what was filled."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -80,8 +80,10 @@ class OrderQuerySet(models.QuerySet["Order"]):
 class Order(models.Model):
     """One order that risk approved. `quantity` is positive, with a side.
 
-    `filled_cost` is the sum of quantity x price of its fills. `mid_at_grant` is the mid when it
-    was granted, against which slippage is measured. Not sent by `send_before`, it expires unsent.
+    `filled_cost` is the sum of quantity x price of its fills, exactly; `commission` what was
+    charged in the instrument's currency (its fills name what was in others). `mid_at_grant` is the
+    mid when it was granted, against which slippage is measured. Not sent by `send_before`, it
+    expires unsent.
     Busts and corrections have changed its filled quantity by `amended_quantity` (negative for a
     bust): what was traded decides its status, what is left of it its position. `terms_at` is the
     venue's time of the report that quantity and prices were last taken from. While it works it
@@ -119,7 +121,7 @@ class Order(models.Model):
     expires_at = models.DateTimeField(null=True)
     terms_at = models.DateTimeField(null=True)
     filled_quantity = models.DecimalField(default=0, **MONEY)
-    filled_cost = models.DecimalField(default=0, max_digits=38, decimal_places=10)
+    filled_cost = models.DecimalField(default=0, max_digits=60, decimal_places=20)
     commission = models.DecimalField(default=0, max_digits=38, decimal_places=10)
     amended_quantity = models.DecimalField(default=0, **MONEY)
     working_quantity = models.GeneratedField(
@@ -241,22 +243,19 @@ class Order(models.Model):
         """Return what its venue has filled, busted trades included."""
         return self.filled_quantity - self.amended_quantity
 
-    def add(self, fills: "Sequence[Fill]") -> None:
-        """Add new fills to its totals."""
-        for fill in fills:
-            self.filled_quantity += fill.quantity
-            self.filled_cost = quantize(self.filled_cost + fill.quantity * fill.price)
-            self.commission += fill.commission
+    def add(self, executions: Iterable[Execution]) -> None:
+        """Add new executions to its totals."""
+        for one in executions:
+            self.filled_quantity += one.quantity
+            self.filled_cost = CONTEXT.fma(one.quantity, one.price, self.filled_cost)
+            self.commission += one.commission
 
     def total(self, traded: Sequence[Execution], counting: Sequence[Execution]) -> None:
         """Sum its fills: `traded` as the venue dealt them, `counting` as they are amended."""
         zero = Decimal(0)
-        self.filled_quantity = sum((one.quantity for one in counting), zero)
+        self.filled_quantity = self.filled_cost = self.commission = zero
+        self.add(counting)
         self.amended_quantity = self.filled_quantity - sum((one.quantity for one in traded), zero)
-        self.filled_cost = zero
-        for one in counting:
-            self.filled_cost = quantize(self.filled_cost + one.quantity * one.price)
-        self.commission = sum((one.commission for one in counting), zero)
 
     @property
     def average_price(self) -> Decimal | None:

@@ -128,10 +128,11 @@ _GREEK = f"""
         WHERE {_IN_SCOPE})
 """  # noqa: S608 our own names
 _KILL = STRICTEST.format(connection="%(connection)s", strategy="%(strategy)s", symbol="%(symbol)s")
-#: 0 where nothing has been traded yet, else unknown.
+#: 0 where nothing has been traded yet in the currency, else unknown.
 _UNTRADED = """(SELECT 0 WHERE NOT EXISTS (
-        SELECT 1 FROM portfolio_position p
+        SELECT 1 FROM portfolio_position p JOIN brokers_instrument i ON i.id = p.instrument_id
         WHERE p.connection_id = %(connection)s AND p.folded_at IS NOT NULL
+          AND i.currency = %(currency)s
           AND l.strategy IN ('', p.strategy)))"""
 _OWN_GREEKS = f"""(
         SELECT ARRAY[{", ".join(f"g.{name}::numeric" for name in GREEK_OF.values())}]

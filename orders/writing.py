@@ -88,6 +88,7 @@ def _events(booked: Booked, *, now: datetime) -> list[EventRow]:
     quote = getattr(order.instrument, "quote", None)
     held = position_json(
         position.holding,
+        other_commissions=position.charged_elsewhere,
         position_id=position.pk,
         account=account,
         strategy=position.strategy,
@@ -143,12 +144,18 @@ _POSITION_COLUMNS = (
     "cost",
     "realized_pnl",
     "commission",
+    "other_commissions",
     "folded_at",
+    "folded_date",
     "folded_sequence",
     "folded_trade_id",
     "folded_count",
     "fold_points",
     "closed_pnl",
+    "opening_quantity",
+    "opening_cost",
+    "opening_realized_pnl",
+    "opening_commission",
     "updated_at",
 )
 _POSITION = f"""booked_position AS (

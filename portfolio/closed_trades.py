@@ -7,7 +7,7 @@ from django.db import models
 from brokers.instruments import decimal_text
 from brokers.models import BrokerConnection, Instrument
 
-MONEY: dict[str, Any] = {"max_digits": 38, "decimal_places": 10}
+PNL: dict[str, Any] = {"max_digits": 80, "decimal_places": 30}
 
 
 class ClosedTrade(models.Model):
@@ -24,7 +24,7 @@ class ClosedTrade(models.Model):
     closed_at = models.DateTimeField()
     sequence = models.DecimalField(max_digits=64, decimal_places=0)
     venue_trade_id = models.CharField(max_length=64, db_collation="C")
-    pnl = models.DecimalField(**MONEY)
+    pnl = models.DecimalField(**PNL)
 
     class Meta:
         indexes = [

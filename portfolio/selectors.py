@@ -8,12 +8,12 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from brokers.instruments import decimal_text, optional_text
+from brokers.instruments import decimal_text
 from portfolio import history
 from portfolio.history import PnlPoint
-from portfolio.holding import unrealized_pnl
+from portfolio.holding import CONTEXT, unrealized_pnl
 from portfolio.models import Position
-from portfolio.payloads import position_json
+from portfolio.payloads import by_currency, money_text, optional_money, position_json
 
 GROUPS = ("account", "strategy", "symbol")
 AMOUNTS = ("realized_pnl", "unrealized_pnl", "commission", "total_pnl")
@@ -31,6 +31,7 @@ def describe(position: Position) -> dict[str, Any]:
     quote = getattr(position.instrument, "quote", None)
     return position_json(
         position.holding,
+        other_commissions=position.charged_elsewhere,
         position_id=position.pk,
         account=position.connection.name,
         strategy=position.strategy,
@@ -48,6 +49,7 @@ def pnl(held: Sequence[Position], *, apart: Collection[str] = ()) -> dict[str, A
 
     Accounts `apart` (replayed ones: what they made was never money) are in no sum with others.
     A position without a mark makes its unrealized PnL unknown (null) and is listed as unvalued.
+    Commissions in other currencies than the instruments' are in no total: they stand beside them.
     """
     sums: dict[str, defaultdict[tuple[str, str], _Sum]] = {
         group: defaultdict(_Sum) for group in ("total", *GROUPS)
@@ -145,25 +147,30 @@ class _Sum:
     def __init__(self) -> None:
         self.realized = self.commission = Decimal(0)
         self.unrealized: Decimal | None = Decimal(0)
+        self.other: defaultdict[str, Decimal] = defaultdict(Decimal)
 
     def add(self, position: Position, unrealized: Decimal | None) -> None:
-        self.realized += position.realized_pnl
+        self.realized = CONTEXT.add(self.realized, position.realized_pnl)
         self.commission += position.commission
+        for name, amount in position.charged_elsewhere.items():
+            self.other[name] += amount
         if unrealized is None or self.unrealized is None:
             self.unrealized = None
         else:
-            self.unrealized += unrealized
+            self.unrealized = CONTEXT.add(self.unrealized, unrealized)
 
     def as_json(self, *, currency: str) -> dict[str, Any]:
         total = None
         if self.unrealized is not None:
-            total = self.realized + self.unrealized - self.commission
+            made = CONTEXT.add(self.realized, self.unrealized)
+            total = CONTEXT.subtract(made, self.commission)
         return {
             "currency": currency,
-            "realized_pnl": decimal_text(self.realized),
-            "unrealized_pnl": optional_text(self.unrealized),
-            "commission": decimal_text(self.commission),
-            "total_pnl": optional_text(total),
+            "realized_pnl": money_text(self.realized),
+            "unrealized_pnl": optional_money(self.unrealized),
+            "commission": money_text(self.commission),
+            "other_commissions": by_currency(self.other),
+            "total_pnl": optional_money(total),
         }
 
 

@@ -20,7 +20,15 @@ from brokers.contract import (
 from brokers.models import Instrument, Quote
 from brokers.paper import matching, reading, writing
 from brokers.paper.ledger import ALIAS
-from brokers.paper.matching import ZERO, Book, Execution, Outcome, Working, commission
+from brokers.paper.matching import (
+    CONTEXT,
+    ZERO,
+    Book,
+    Execution,
+    Outcome,
+    Working,
+    commission,
+)
 from brokers.paper.models import PaperHolding, PaperOrder, PaperReport
 from brokers.paper.rules import AT_ONCE, InvalidTerms, Terms, bad_prices, refusal
 
@@ -234,7 +242,8 @@ class Desk:
         )
         held = self._holding(order.symbol, instrument.currency)
         held.quantity += side.sign * done.quantity
-        held.cash -= side.sign * done.quantity * done.price * instrument.multiplier
+        taken_in = CONTEXT.multiply(-side.sign * done.quantity, done.price)
+        held.cash = CONTEXT.fma(taken_in, instrument.multiplier, held.cash)
         held.fees += fee
         if held.quote_number != market.number:
             held.quote_number, held.bid_taken, held.ask_taken = market.number, ZERO, ZERO

@@ -25,7 +25,7 @@ ZERO = Decimal(0)
 BASIS_POINT = Decimal("0.0001")
 MONEY_PLACES = Decimal("1E-10")
 #: Wide enough for the product of three stored numbers, so that only the last step rounds.
-CONTEXT = Context(prec=90, rounding=ROUND_HALF_EVEN)
+CONTEXT = Context(prec=100, rounding=ROUND_HALF_EVEN)
 STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 LIMITS = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
 

@@ -103,15 +103,16 @@ class PaperReport(models.Model):
 class PaperHolding(models.Model):
     """What an account holds of a symbol at the venue, and what it took from the latest quote.
 
-    `cash` is what its trades brought in (positive) or cost, times the multiplier and before
-    `fees`, both in `currency`. `bid_taken` and `ask_taken` are gone from quote `quote_number`.
+    `cash` is what its trades brought in (positive) or cost, times the multiplier, exactly, and
+    before `fees`, both in `currency`. `bid_taken` and `ask_taken` are gone from quote
+    `quote_number`.
     """
 
     account = models.CharField(max_length=64)
     symbol = models.CharField(max_length=64)
     currency = models.CharField(max_length=8)
     quantity = models.DecimalField(default=0, **MONEY)
-    cash = models.DecimalField(default=0, max_digits=38, decimal_places=10)
+    cash = models.DecimalField(default=0, max_digits=80, decimal_places=30)
     fees = models.DecimalField(default=0, max_digits=38, decimal_places=10)
     quote_number = models.BigIntegerField(default=0)
     bid_taken = models.DecimalField(default=0, **MONEY)

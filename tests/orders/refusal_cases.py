@@ -84,6 +84,7 @@ def losing(count):
             strategy="alpha",
             instrument=share,
             closed_at=datetime.now(UTC) + timedelta(seconds=n),
+            sequence=n,
             venue_trade_id=str(n),
             pnl=-1,
         )
