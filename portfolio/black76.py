@@ -57,10 +57,12 @@ def greeks(
 ) -> Greeks:
     """Return the Greeks of many options; all arguments have one shape, `rate` may be one number.
 
-    `sign` is 1.0 for calls and -1.0 for puts; forwards and strikes are positive, times and
-    volatilities not negative. Without time or volatility an option is its discounted intrinsic
-    value: delta in the money, a half of it at the money, and no gamma or vega.
+    `sign` is 1.0 for calls and -1.0 for puts; forwards and strikes are positive, volatilities not
+    negative. Without time or volatility an option is its discounted intrinsic value: delta in the
+    money, a half of it at the money, and no gamma or vega. From its expiry on (no time, or less) it
+    has no theta or rho either.
     """
+    years = np.maximum(years, 0.0)
     root = np.sqrt(years)
     spread = volatility * root
     uncertain = spread > 0.0
@@ -82,8 +84,8 @@ def greeks(
         delta,
         gamma,
         slope * root * POINT,
-        (rate * price - decay) / DAYS,
-        -POINT * years * price,
+        np.where(years > 0.0, (rate * price - decay) / DAYS, 0.0),
+        0.0 - POINT * years * price,
     )
 
 
@@ -91,6 +93,7 @@ def greeks_of(
     forward: float, strike: float, *, years: float, volatility: float, rate: float, sign: float
 ) -> Greek:
     """Return the Greeks of one option: as `greeks`, without the cost of arrays."""
+    years = max(years, 0.0)
     root = math.sqrt(years)
     spread = volatility * root
     discount = math.exp(-rate * years)
@@ -107,5 +110,5 @@ def greeks_of(
     delta = signed * 0.5 * math.erfc(-sign * d1 * _ROOT_HALF)
     exercised = 0.5 * math.erfc(-sign * (d1 - spread) * _ROOT_HALF)
     price = forward * delta - strike * signed * exercised
-    theta = (rate * price - decay) / DAYS
-    return Greek(price, delta, gamma, slope * root * POINT, theta, -POINT * years * price)
+    theta = (rate * price - decay) / DAYS if years > 0.0 else 0.0
+    return Greek(price, delta, gamma, slope * root * POINT, theta, 0.0 - POINT * years * price)

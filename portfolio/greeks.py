@@ -94,6 +94,7 @@ def _position(position: Position, market_now: datetime) -> dict[str, Any]:
     sources: dict[str, Any] = dict.fromkeys(
         ("volatility", "volatility_source", "forward", "forward_source"), None
     )
+    unit: Mapping[str, float | None]
     if instrument.kind != InstrumentKind.OPTION:
         quote = getattr(instrument, "quote", None)
         unit = dict.fromkeys(GREEKS, 0.0) | {"delta": float(instrument.multiplier)}
@@ -101,7 +102,7 @@ def _position(position: Position, market_now: datetime) -> dict[str, Any]:
     elif option is None:
         unit, as_of, problem = dict.fromkeys(GREEKS), None, NOT_VALUED  # type: ignore[assignment]
     else:
-        unit = {name: getattr(option, name) for name in GREEKS}
+        unit = option.greeks_at(market_now)
         as_of, problem = option.as_of, option.problem or None
         sources = {name: getattr(option, name) or None for name in sources}
         sources["forward"] = model_price(option.forward)

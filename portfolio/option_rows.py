@@ -1,9 +1,14 @@
 """What each option is worth and reacts to now, and the rates that it is valued with."""
 
+from datetime import datetime, timedelta
+
 from django.db import models
 from django.db.models import Q
 
 from brokers.models import Instrument
+from brokers.symbols import Right
+from portfolio.aggregation import GREEKS
+from portfolio.black76 import DAYS, greeks_of
 
 
 class InterestRate(models.Model):
@@ -30,8 +35,10 @@ class OptionGreeks(models.Model):
     """The latest valuation of an option, per unit of quantity: its multiplier is in it.
 
     Units are those of portfolio/black76.py; `price` is the model's, per unit of the underlying.
-    What could not be valued has a `problem` and no Greeks. `as_of` is the time of the oldest quote
-    that it rests on, the market's; `valued_at` is when it was worked out, on the same clock.
+    What could not be valued has a `problem` and no Greeks. An expired option is its intrinsic value
+    at the forward, and `expired` stands for the source of its volatility. `as_of` is the time of
+    the oldest quote that it rests on, the market's; `valued_at` is when it was worked out, on the
+    same clock.
     """
 
     instrument = models.OneToOneField(
@@ -73,3 +80,20 @@ class OptionGreeks(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instrument_id} {self.problem or f'delta {self.delta:.4f}'}"
+
+    def greeks_at(self, now: datetime) -> dict[str, float | None]:
+        """Return its Greeks as last valued, from its expiry on those of its intrinsic value.
+
+        `now` is its market's time. Nothing need be quoted any more for it to expire.
+        """
+        if self.forward is None or self.delta is None or not self.has_expired(now):
+            return {name: getattr(self, name) for name in GREEKS}
+        option, multiplier = self.instrument, float(self.instrument.multiplier)
+        sign = 1.0 if option.right == Right.CALL else -1.0
+        strike = float(option.strike or 0)
+        unit = greeks_of(self.forward, strike, years=0.0, volatility=0.0, rate=self.rate, sign=sign)
+        return {name: multiplier * getattr(unit, name) for name in GREEKS}
+
+    def has_expired(self, now: datetime) -> bool:
+        """Tell whether its time, as last valued, has run out."""
+        return now >= self.valued_at + timedelta(days=DAYS * self.years)

@@ -148,15 +148,16 @@ class _Valuation:
             volatility_source=_VOLATILITY[source],
             valued_at=self.now,
         )
+        expired = self.years[expiry] <= 0.0
         other = source is VolatilitySource.OTHER_RIGHT
         quoted = self.rows[self.contracts.other[i]] if other else row
-        times = [at for at in (forward_at[expiry], quoted.as_of) if at is not None]
-        made.as_of = min(times, default=None)
-        if self.years[expiry] <= 0.0:
-            made.problem = EXPIRED
-        elif made.forward is None:
-            made.problem = NO_FORWARD
-        elif made.volatility is None or made.as_of is None:
+        times = [forward_at[expiry], None if expired else quoted.as_of]
+        made.as_of = min((at for at in times if at is not None), default=None)
+        if expired:
+            made.volatility_source = EXPIRED
+        if made.forward is None:
+            made.problem = EXPIRED if expired else NO_FORWARD
+        elif made.as_of is None or (made.volatility is None and not expired):
             made.problem = NO_VOLATILITY
         else:
             made.price = float(result.greeks.price[i])

@@ -4,6 +4,7 @@ The forward of an expiry is the mark of a future of that expiry; else it follows
 parity at the strike where call and put are nearest; else from spot and rate. An option's volatility
 is implied by its own mid; else it is that of the other right at its strike; else it is read off the
 smile of its expiry (linear in strike, flat beyond). What has neither is not valued, and says so.
+From its expiry on an option has no volatility: it is its intrinsic value, at the forward.
 """
 
 import itertools

@@ -19,6 +19,10 @@ WHERE h.account = s.account AND h.symbol = s.symbol
 class Migration(migrations.Migration):
     dependencies = [("brokers", "0005_derivatives")]
     operations = [
+        migrations.RunSQL(
+            "SET LOCAL statement_timeout = 0; SET LOCAL transaction_timeout = 0",
+            migrations.RunSQL.noop,
+        ),
         migrations.AlterField(
             model_name="paperholding",
             name="cash",

@@ -12,6 +12,10 @@ ALTER TABLE orders_fill ALTER COLUMN sequence TYPE numeric(64, 0)
 class Migration(migrations.Migration):
     dependencies = [("orders", "0009_working_quantity"), ("portfolio", "0006_trade_sequence")]
     operations = [
+        migrations.RunSQL(
+            "SET LOCAL statement_timeout = 0; SET LOCAL transaction_timeout = 0",
+            migrations.RunSQL.noop,
+        ),
         migrations.AddField(
             model_name="fill",
             name="sequence",

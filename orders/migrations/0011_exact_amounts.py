@@ -152,6 +152,10 @@ class Migration(migrations.Migration):
         ("portfolio", "0007_exact_amounts"),
     ]
     operations = [
+        migrations.RunSQL(
+            "SET LOCAL statement_timeout = 0; SET LOCAL transaction_timeout = 0",
+            migrations.RunSQL.noop,
+        ),
         migrations.AddField(
             model_name="fillamendment",
             name="commission_currency",

@@ -14,6 +14,10 @@ SET folded_sequence = {PLACE.format("folded_trade_id")}, fold_points = '[]';
 class Migration(migrations.Migration):
     dependencies = [("portfolio", "0005_greeks")]
     operations = [
+        migrations.RunSQL(
+            "SET LOCAL statement_timeout = 0; SET LOCAL transaction_timeout = 0",
+            migrations.RunSQL.noop,
+        ),
         migrations.AddField(
             model_name="position",
             name="folded_sequence",

@@ -27,6 +27,10 @@ WIDENED = {
 class Migration(migrations.Migration):
     dependencies = [("portfolio", "0006_trade_sequence")]
     operations = [
+        migrations.RunSQL(
+            "SET LOCAL statement_timeout = 0; SET LOCAL transaction_timeout = 0",
+            migrations.RunSQL.noop,
+        ),
         *(migrations.AddField("position", name, field) for name, field in ADDED.items()),
         *(migrations.AlterField("position", name, field) for name, field in WIDENED.items()),
         migrations.AlterField(

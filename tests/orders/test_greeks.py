@@ -149,16 +149,57 @@ def test_an_option_that_was_never_looked_at_is_not_dropped(hold, told):
     assert row["problem"] == greeks.NOT_VALUED
 
 
-def test_an_expired_option_says_so(hold, told):
+@pytest.mark.parametrize(
+    ("_case", "seconds", "strike", "right", "delta"),
+    [
+        ("at its expiry, in the money", 0, 95, "CE", 1),
+        ("after it, in the money", 3600, 105, "PE", -1),
+        ("after it, out of the money", 3600, 105, "CE", 0),
+        ("at its expiry, out of the money", 0, 95, "PE", 0),
+    ],
+)
+@pytest.mark.parametrize("revalued", [True, False])
+def test_an_expired_option_reacts_as_its_intrinsic_value(
+    hold, told, _case, seconds, strike, right, delta, revalued
+):
+    """Whether or not anything was quoted after its expiry."""
+    InterestRate.objects.create(currency="USD", rate=0.07)
+    Instrument.objects.update(multiplier=3)
+    ends = now() - timedelta(seconds=seconds)
+    Instrument.objects.filter(kind="OPTION").update(cut_off_at=ends)
+    hold({symbol(strike, right): LOT})
+    OptionGreeks.objects.all().delete()
+    revaluation.revalue({"IDX"}, now=ends + timedelta(seconds=1 if revalued else -30))
+
+    (row,) = told()["positions"]
+
+    assert row["problem"] is None
+    expected = {"delta": 3 * LOT * delta, "gamma": 0, "vega": 0, "theta": 0, "rho": 0}
+    assert {name: float(row[name]) for name in GREEKS} == expected
+    if revalued:
+        assert row["volatility_source"] == revaluation.EXPIRED
+        assert OptionGreeks.objects.get(instrument__symbol=symbol(strike, right)).price == (
+            abs(delta) * 5
+        )
+
+
+def test_a_second_before_its_expiry_an_option_still_decays(hold, told):
+    InterestRate.objects.create(currency="USD", rate=0.07)
+    ends = now() + timedelta(minutes=5)
+    Instrument.objects.filter(kind="OPTION").update(cut_off_at=ends)
+    hold({symbol(95, "CE"): LOT})
+    revaluation.revalue({"IDX"}, now=now())
+
+    (row,) = told()["positions"]
+
+    assert (row["problem"], row["volatility_source"]) == (None, "quote")
+    assert float(row["theta"]) < 0
+
+
+def test_an_expired_option_without_a_forward_says_so(hold, told):
+    Quote.objects.all().update(bid=None, ask=None, last=None)
+    Instrument.objects.filter(kind="OPTION").update(cut_off_at=now() - timedelta(seconds=1))
     hold({symbol(100, "CE"): LOT})
-    option = Instrument.objects.get(symbol=symbol(100, "CE"))
-    ContractTerms.objects.create(
-        instrument=option,
-        effective_from=now() - timedelta(days=1),
-        lot_size=LOT,
-        expiry_date=option.expiry_date,
-        cut_off_at=now() - timedelta(seconds=1),
-    )
     revaluation.revalue({"IDX"}, now=now())
 
     (row,) = told()["unvalued"]

@@ -83,6 +83,33 @@ def test_without_time_or_volatility_an_option_is_its_intrinsic_value(
     )
 
 
+@pytest.mark.parametrize("years", [0.0, -1e-9, -2.0])
+@pytest.mark.parametrize("volatility", [0.0, 0.4])
+@pytest.mark.parametrize("rate", [0.0, 0.07, -0.02])
+@pytest.mark.parametrize(
+    ("sign", "strike", "value", "delta"),
+    [(1, 90, 10, 1), (1, 110, 0, 0), (-1, 110, 10, -1), (-1, 90, 0, 0), (1, 100, 0, 0.5)],
+)
+def test_from_its_expiry_on_an_option_is_its_intrinsic_value_and_nothing_decays(
+    years, volatility, rate, sign, strike, value, delta
+):
+    found = of(float(sign), strike=float(strike), years=years, volatility=volatility, rate=rate)
+
+    assert found == (value, delta, 0, 0, 0, 0)
+    assert "-0.0" not in str(found[2:])
+
+
+@pytest.mark.parametrize(("sign", "strike"), [(1, 90), (1, 110), (-1, 110), (-1, 90)])
+def test_just_before_its_expiry_it_is_nearly_that(sign, strike):
+    second = 1 / (365 * 86_400)
+    before = of(float(sign), strike=float(strike), years=second, rate=0.07)
+    after = of(float(sign), strike=float(strike), years=0.0, rate=0.07)
+
+    assert before[:4] == pytest.approx(after[:4], abs=1e-6)
+    assert before.theta == pytest.approx(0.07 * after.price / DAYS, abs=1e-9)
+    assert before.rho == pytest.approx(0, abs=1e-8)
+
+
 @pytest.mark.parametrize("strike", [1e-8, 1e8])
 def test_strikes_far_away_give_no_nan(strike):
     for sign in (1.0, -1.0):

@@ -132,6 +132,8 @@ def test_expired_options_have_no_volatility_and_do_not_disturb_others():
 
     assert np.isnan(both.volatility[:2]).all()
     assert not np.isnan(both.volatility[2:]).any()
+    assert both.greeks.price[:2].tolist() == [1.0, 0.0]
+    assert both.greeks.delta[:2].tolist() == [1.0, 0.0]
 
 
 def test_sums_leave_out_what_is_not_known_and_keep_groups_in_order():
