@@ -100,7 +100,7 @@ def _position(position: Position, market_now: datetime) -> dict[str, Any]:
         unit = dict.fromkeys(GREEKS, 0.0) | {"delta": float(instrument.multiplier)}
         as_of, problem = (quote.as_of if quote else None), None
     elif option is None:
-        unit, as_of, problem = dict.fromkeys(GREEKS), None, NOT_VALUED  # type: ignore[assignment]
+        unit, as_of, problem = dict.fromkeys(GREEKS), None, NOT_VALUED
     else:
         unit = option.greeks_at(market_now)
         as_of, problem = option.as_of, option.problem or None
