@@ -61,6 +61,7 @@ def test_positions_and_pnl_agree(api, filled):
         "realized_pnl": "0",
         "unrealized_pnl": "-10",
         "commission": "0.101",
+        "other_commissions": {},
         "total_pnl": "-10.101",
     }
 
