@@ -147,7 +147,7 @@ def _fold(position, counting):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("brokers", "0006_exact_cash"),
+        ("brokers", "0007_exact_cash"),
         ("orders", "0012_unwinding"),
         ("portfolio", "0007_exact_amounts"),
     ]
