@@ -10,7 +10,7 @@ from django.db.models import F, Q
 
 from orders.group_rows import OrderGroup
 from portfolio.holding import Holding
-from portfolio.models import Position
+from portfolio.models import COST, PNL, Position
 
 MONEY: dict[str, Any] = {"max_digits": 38, "decimal_places": 10}
 #: Its position has changed since its fills were attributed.
@@ -63,8 +63,8 @@ class PositionShare(models.Model):
         OrderGroup, on_delete=models.PROTECT, null=True, related_name="shares"
     )
     quantity = models.DecimalField(default=0, max_digits=28, decimal_places=10)
-    cost = models.DecimalField(default=0, **MONEY)
-    realized_pnl = models.DecimalField(default=0, **MONEY)
+    cost = models.DecimalField(**COST)
+    realized_pnl = models.DecimalField(**PNL)
     commission = models.DecimalField(default=0, **MONEY)
 
     class Meta:

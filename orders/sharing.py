@@ -13,7 +13,7 @@ from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from brokers.contract import Side
 from orders.attribution import Dealt, Holder, attribute
-from orders.booking import Trade, effective
+from orders.booking import Trade, effective, in_order
 from orders.folding import amendments_of, execution
 from orders.models import Fill, FillAmendment, Order, OrderGroup
 from orders.share_rows import BEHIND, PositionShare, SharedPosition
@@ -126,7 +126,7 @@ def _attribute(
     late = newest is not None and any(execution(fill).key < newest for fill in fills)
     if late or amendments != shared.amendments:
         shares, fills = {}, list(_fills(position))
-    executions = sorted(map(execution, fills), key=lambda one: one.key)
+    executions = in_order(map(execution, fills))
     group_of = {_trade(fill): fill.order.group_id for fill in fills}
     amended = amendments_of(fills[0].order, executions) if fills and amendments else {}
     dealt = [
@@ -148,7 +148,7 @@ def _fills(position: Position) -> QuerySet[Fill]:
         strategy=position.strategy,
         instrument=position.instrument_id,
     )
-    return mine.select_related("order")
+    return mine.select_related("order", "instrument")
 
 
 def _amendments(position: Position) -> int:

@@ -44,6 +44,13 @@ FROM (SELECT f.order_id,
 WHERE s.order_id = o.id AND (o.filled_cost, o.commission) <> (s.cost, s.commission)
 """
 
+#: What groups hold is worked out anew, from the first fill, by whoever looks next.
+SHARE_AGAIN = """
+UPDATE orders_positionshare SET quantity = 0, cost = 0, realized_pnl = 0, commission = 0;
+UPDATE orders_sharedposition
+SET seen_at = NULL, seen_count = 0, through = 0, newest_id = NULL, amendments = 0
+"""
+
 
 def refold(apps, schema_editor):
     """Fold every position again from its first fill, and write its closed trades anew."""
@@ -148,7 +155,7 @@ def _fold(position, counting):
 class Migration(migrations.Migration):
     dependencies = [
         ("brokers", "0007_exact_cash"),
-        ("orders", "0012_unwinding"),
+        ("orders", "0014_mass_actions"),
         ("portfolio", "0007_exact_amounts"),
     ]
     operations = [
@@ -167,7 +174,18 @@ class Migration(migrations.Migration):
             name="filled_cost",
             field=models.DecimalField(decimal_places=20, default=0, max_digits=60),
         ),
+        migrations.AlterField(
+            model_name="positionshare",
+            name="cost",
+            field=models.DecimalField(db_default=0, decimal_places=20, default=0, max_digits=60),
+        ),
+        migrations.AlterField(
+            model_name="positionshare",
+            name="realized_pnl",
+            field=models.DecimalField(db_default=0, decimal_places=30, default=0, max_digits=80),
+        ),
         migrations.RunSQL(AMENDED_IN, migrations.RunSQL.noop),
         migrations.RunSQL(SUM_AGAIN, migrations.RunSQL.noop),
+        migrations.RunSQL(SHARE_AGAIN, migrations.RunSQL.noop),
         migrations.RunPython(refold, migrations.RunPython.noop),
     ]
