@@ -1,6 +1,6 @@
 """Amounts to the last digit, what was held when the day began, commissions of other currencies.
 
-orders.0015_exact_amounts folds every position again, to fill them.
+orders.0016_exact_amounts folds every position again, to fill them.
 """
 
 from django.db import migrations, models

@@ -211,6 +211,6 @@ def test_books_that_were_kept_less_exactly_are_folded_again(tell):
     ClosedTrade.objects.update(pnl=0)
     assert differences()
 
-    importlib.import_module("orders.migrations.0015_exact_amounts").refold(apps, None)
+    importlib.import_module("orders.migrations.0016_exact_amounts").refold(apps, None)
 
     assert differences() == []

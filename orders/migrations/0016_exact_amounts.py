@@ -154,8 +154,8 @@ def _fold(position, counting):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("brokers", "0007_exact_cash"),
-        ("orders", "0014_mass_actions"),
+        ("brokers", "0008_exact_cash"),
+        ("orders", "0015_held_terms"),
         ("portfolio", "0007_exact_amounts"),
     ]
     operations = [

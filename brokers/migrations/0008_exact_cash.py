@@ -17,7 +17,7 @@ WHERE h.account = s.account AND h.symbol = s.symbol
 
 
 class Migration(migrations.Migration):
-    dependencies = [("brokers", "0006_quote_door")]
+    dependencies = [("brokers", "0007_one_spelling")]
     operations = [
         migrations.RunSQL(
             "SET LOCAL statement_timeout = 0; SET LOCAL transaction_timeout = 0",
