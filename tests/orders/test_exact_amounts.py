@@ -24,9 +24,8 @@ def now():
     return datetime.now(UTC)
 
 
-@pytest.fixture
-def tell(account, valkey):
-    """Book trades: `tell((side, quantity, price), ...)`, each with its own order's name."""
+def work_at_the_venue(account):
+    """Let a buying and a selling order work."""
     share = Instrument.objects.get(symbol="AAPL")
     for side in Side:
         Order.objects.create(
@@ -46,7 +45,14 @@ def tell(account, valkey):
             claimed_at=START,
         )
 
+
+@pytest.fixture
+def tell(account, valkey):
+    """Book trades: `tell((side, quantity, price), ...)`, each with its own order's name."""
+
     def book(*trades):
+        if not Order.objects.exists():
+            work_at_the_venue(account)
         by_side = defaultdict(list)
         for one in trades:
             by_side[one.side].append(one)
