@@ -8,11 +8,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from brokers.contract import Side
 from brokers.instruments import decimal_text, optional_text
-from orders.booking import Folded, effective, fold
+from orders.booking import Folded, Trade, effective, fold, in_order
 from orders.folding import amendments_of, execution
 from orders.models import Fill, Order
 from orders.payloads import time_text
+from portfolio.holding import CONTEXT
+from portfolio.payloads import money_text
 
 COLUMNS = (
     "timestamp",
@@ -92,19 +95,23 @@ def by_order(one: Order) -> dict[int, Traded]:
     """Return what each order of a position has traded, the position being that of `one`."""
     fills = Fill.objects.filter(
         connection=one.connection_id, strategy=one.strategy, instrument=one.instrument_id
-    )
-    done = sorted(((execution(fill), fill) for fill in fills), key=lambda pair: pair[0].key)
-    amendments = amendments_of(one, [executed for executed, _ in done])
+    ).select_related("instrument")
+    own = {Trade(fill.venue_trade_id, Side(fill.side)): fill for fill in fills}
+    done = in_order(map(execution, own.values()))
+    amendments = amendments_of(one, done)
     traded: defaultdict[int, Traded] = defaultdict(Traded)
     held = Folded()
-    for executed, fill in done:
-        for counting in effective([executed], amendments):
-            before = held.now.held.realized_pnl
-            held = fold(held, [counting], multiplier=one.instrument.multiplier)
-            mine = traded[fill.order_id]
-            mine.realized_pnl += held.now.held.realized_pnl - before
-            mine.commission[fill.commission_currency] += counting.commission
-            mine.trade_ids.append(fill.venue_trade_id)
+    for counting in effective(done, amendments):
+        before = held.now.held.realized_pnl
+        held = fold(held, [counting], multiplier=one.instrument.multiplier)
+        made = CONTEXT.subtract(held.now.held.realized_pnl, before)
+        trade = counting.key.venue_trade_id
+        mine = traded[own[Trade(trade, counting.side)].order_id]
+        mine.realized_pnl = CONTEXT.add(mine.realized_pnl, made)
+        paid = counting.elsewhere or {one.instrument.currency: counting.commission}
+        for currency, amount in paid.items():
+            mine.commission[currency] += amount
+        mine.trade_ids.append(trade)
     return traded
 
 
@@ -133,7 +140,7 @@ def _line(order: Order, traded: Traded) -> list[str]:
         decimal_text(order.filled_quantity),
         BETWEEN.join(map(decimal_text, traded.commission.values())) or "0",
         BETWEEN.join(traded.commission),
-        decimal_text(traded.realized_pnl),
+        money_text(traded.realized_pnl),
         order.client_order_id,
         order.venue_order_id,
         "" if signal is None else signal.signal_id,
