@@ -14,8 +14,7 @@ from orders.booking import Folded, Trade, effective, fold, in_order
 from orders.folding import amendments_of, execution
 from orders.models import Fill, Order
 from orders.payloads import time_text
-from portfolio.holding import CONTEXT
-from portfolio.payloads import money_text
+from portfolio.holding import quantize
 
 COLUMNS = (
     "timestamp",
@@ -102,12 +101,11 @@ def by_order(one: Order) -> dict[int, Traded]:
     traded: defaultdict[int, Traded] = defaultdict(Traded)
     held = Folded()
     for counting in effective(done, amendments):
-        before = held.now.held.realized_pnl
+        before = quantize(held.now.held.realized_pnl)
         held = fold(held, [counting], multiplier=one.instrument.multiplier)
-        made = CONTEXT.subtract(held.now.held.realized_pnl, before)
         trade = counting.key.venue_trade_id
         mine = traded[own[Trade(trade, counting.side)].order_id]
-        mine.realized_pnl = CONTEXT.add(mine.realized_pnl, made)
+        mine.realized_pnl += quantize(held.now.held.realized_pnl) - before
         paid = counting.elsewhere or {one.instrument.currency: counting.commission}
         for currency, amount in paid.items():
             mine.commission[currency] += amount
@@ -140,7 +138,7 @@ def _line(order: Order, traded: Traded) -> list[str]:
         decimal_text(order.filled_quantity),
         BETWEEN.join(map(decimal_text, traded.commission.values())) or "0",
         BETWEEN.join(traded.commission),
-        money_text(traded.realized_pnl),
+        decimal_text(traded.realized_pnl),
         order.client_order_id,
         order.venue_order_id,
         "" if signal is None else signal.signal_id,

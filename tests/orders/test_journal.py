@@ -12,6 +12,7 @@ from brokers.contract import OrderType
 from brokers.models import Instrument
 from orders import emergency, fills, groups, journal, submission
 from orders.models import Fill, Order, OrderGroup
+from portfolio.holding import quantize
 from portfolio.models import Position
 from risk.kills import Scope
 from tests.orders import option_market
@@ -147,6 +148,7 @@ def test_what_orders_realized_and_paid_adds_up_to_their_position(account, valkey
 
     for position in Position.objects.all():
         mine = [row for row in told if row["strategy"] == position.strategy]
-        assert sum(Decimal(row["realized_pnl"]) for row in mine) == position.realized_pnl
+        made = sum(Decimal(row["realized_pnl"]) for row in mine)
+        assert made == quantize(position.realized_pnl)
         assert sum(Decimal(row["commission"]) for row in mine) == position.commission
     assert sum(bool(row["trade_ids"]) for row in told) > 30
