@@ -49,34 +49,46 @@ def expected(field, given):
     return decimals(BASE | {field: given})
 
 
-def by_the_store(values):
-    quotes.store([update(**values)], now=T0)
-    return "AAPL"
+class Told:
+    """A feed of one quote, which is told anew for each step."""
 
-
-class OneQuote:
-    """A feed of one quote."""
-
-    def __init__(self, values):
-        self.values = values
+    values = BASE
 
     def step(self, now):
         return [update(at=now, **self.values)]
 
 
-def by_the_market_loop(values):
-    MarketLoop(OneQuote(values), holder="test").step(now=datetime.now(UTC))
-    return "AAPL"
+def by_the_store():
+    def put(values):
+        quotes.store([update(**values)], now=T0)
+        return "AAPL"
+
+    return put
 
 
-def by_a_replay(values):
-    instrument = replay_account.instrument_for("AAPL.R", like="AAPL")
-    account = replay_account.account_for(None, instrument, zone="UTC", settings={})
-    replay_account.begin(account, [instrument], first=T0)
-    replay = Replay(account, [instrument], holder="test", strategy=None, pace=AsFastAsItGoes())
-    list(replay.play([Arrival(1, T0, (update("AAPL.R", **values),))]))
-    replay.close()
-    return "AAPL.R"
+def by_the_market_loop():
+    feed = Told()
+    loop = MarketLoop(feed, holder="test")
+
+    def put(values):
+        feed.values = values
+        assert loop.step()
+        return "AAPL"
+
+    return put
+
+
+def by_a_replay():
+    def put(values):
+        instrument = replay_account.instrument_for("AAPL.R", like="AAPL")
+        account = replay_account.account_for(None, instrument, zone="UTC", settings={})
+        replay_account.begin(account, [instrument], first=T0)
+        replay = Replay(account, [instrument], holder="test", strategy=None, pace=AsFastAsItGoes())
+        list(replay.play([Arrival(1, T0, (update("AAPL.R", **values),))]))
+        replay.close()
+        return "AAPL.R"
+
+    return put
 
 
 DOORS = [by_the_store, by_the_market_loop, by_a_replay]
@@ -84,12 +96,12 @@ DOORS = [by_the_store, by_the_market_loop, by_a_replay]
 
 @pytest.mark.parametrize("door", DOORS)
 def test_whatever_a_field_is_given_as_nobody_is_no_price_behind_any_door(account, valkey, door):
-    wrong = []
+    put, wrong = door(), []
     for field in SIDE_OF:
         for given in (*NOBODY, None, "100"):
             with connection.cursor() as cursor:
                 cursor.execute("TRUNCATE brokers_quote")
-            symbol = door(BASE | {field: given})
+            symbol = put(BASE | {field: given})
             held = Quote.objects.get(instrument__symbol=symbol)
             if {name: getattr(held, name) for name in BASE} != expected(field, given):
                 wrong.append((field, given, {name: getattr(held, name) for name in BASE}))
