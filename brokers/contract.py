@@ -238,6 +238,19 @@ LEAST, MOST = Decimal("1E-10"), Decimal("999999999999999999.9999999999")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BarPart:
+    """What a quote is of the bar that it was made from (`brokers/feeds/bar_path.py`).
+
+    `opens`: the bar's first, to which the price may have jumped. The one after it tells what the
+    whole bar reaches: `lowest` is the lowest price for a sale, `highest` the highest for a buy.
+    """
+
+    opens: bool = False
+    lowest: Decimal | None = None
+    highest: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuoteUpdate:
     """One quote as a feed tells it, and the one door by which prices come in.
 
@@ -245,7 +258,8 @@ class QuoteUpdate:
     stored means that nobody is there: the price is None, and of a side its size too. A size that
     is absent is unknown, and its price stands. Where the bid is above the ask it cannot be told
     which is wrong, and both sides are empty. `has_book`: the feed quotes a book, be it empty; a
-    feed of trades has none. `last_size` is 0 where nothing was traded with this quote.
+    feed of trades has none. `last_size` is 0 where nothing was traded with this quote. `bar` says
+    that the quote was made from a bar, and what it is of it.
     """
 
     symbol: str
@@ -257,6 +271,12 @@ class QuoteUpdate:
     last: Decimal | None = None
     last_size: Decimal | None = None
     has_book: bool = False
+    bar: BarPart | None = None
+
+    @property
+    def of_bar(self) -> bool:
+        """Tell whether it was made from a bar."""
+        return self.bar is not None
 
     def __post_init__(self) -> None:
         told = (self.bid, self.ask, self.bid_size, self.ask_size)

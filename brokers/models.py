@@ -9,7 +9,7 @@ from django.db.models import F, Q
 
 from brokers import calendars, credentials
 from brokers.bars import Bar
-from brokers.contract import LEAST, MOST
+from brokers.contract import LEAST, MOST, BarPart
 from brokers.instrument_rows import ContractTerms, Instrument
 from brokers.paper.models import PaperHolding, PaperOrder, PaperReport
 from brokers.sessions import ExchangeSession
@@ -116,7 +116,8 @@ def _nobody_or_within(name: str, least: Decimal) -> Q:
 class Quote(models.Model):
     """The latest quote of an instrument, as its `QuoteUpdate` came in.
 
-    A missing size is unknown, a side without price empty; `has_book` tells an empty book from none.
+    A missing size is unknown, a side without price empty; `has_book` tells an empty book from none,
+    `of_bar` a quote made from a bar.
     `as_of` is the market's time, `received_at` ours; `number` counts the quotes stored, since
     several may share one time.
     """
@@ -129,6 +130,7 @@ class Quote(models.Model):
     last = models.DecimalField(null=True, **MONEY)
     last_size = models.DecimalField(null=True, **MONEY)
     has_book = models.BooleanField(default=False)
+    of_bar = models.BooleanField(default=False)
     as_of = models.DateTimeField()
     received_at = models.DateTimeField()
     number = models.BigIntegerField(default=1)
@@ -152,6 +154,11 @@ class Quote(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instrument_id} {self.bid}/{self.ask}"
+
+    @property
+    def bar(self) -> BarPart | None:
+        """Return what the quote is of its bar, for an order that comes now: nothing but a part."""
+        return BarPart() if self.of_bar else None
 
     @property
     def mark(self) -> Decimal | None:

@@ -11,13 +11,14 @@ from brokers.instruments import optional_text
 from brokers.models import Quote
 
 _NUMBERS = ("bid", "ask", "bid_size", "ask_size", "last", "last_size")
-_VALUES = (*_NUMBERS, "has_book")
+_FLAGS = ("has_book", "of_bar")
+_VALUES = (*_NUMBERS, *_FLAGS)
 _STORE = f"""
 INSERT INTO brokers_quote AS held
     (instrument_id, {", ".join(_VALUES)}, as_of, received_at, number)
 SELECT i.id, {", ".join(f"u.{v}" for v in _VALUES)}, u.as_of, %(now)s, 1
 FROM unnest(%(symbol)s::text[], {", ".join(f"%({v})s::numeric[]" for v in _NUMBERS)},
-            %(has_book)s::boolean[], %(as_of)s::timestamptz[])
+            {", ".join(f"%({v})s::boolean[]" for v in _FLAGS)}, %(as_of)s::timestamptz[])
     AS u (symbol, {", ".join(_VALUES)}, as_of)
 JOIN brokers_instrument i ON i.symbol = u.symbol
 ON CONFLICT (instrument_id) DO UPDATE

@@ -161,7 +161,7 @@ class Replay:
         concerned = self._watches[update.symbol].concerned(update)
         due = time.monotonic() - self._shown_at >= SHOW_SECONDS
         if concerned or due:
-            self._store(concerned)
+            self._store(concerned, update)
         if due:
             self._shown_at = time.monotonic()
             self._epoch = self._renew()
@@ -179,7 +179,7 @@ class Replay:
         self._settle()
         self._reload()
 
-    def _store(self, concerned: Iterable[int] = ()) -> None:
+    def _store(self, concerned: Iterable[int] = (), by: QuoteUpdate | None = None) -> None:
         """Make the latest quotes the market, with its clock; then see to the orders concerned."""
         updates = list(self._unstored.values())
         self._unstored.clear()
@@ -190,7 +190,8 @@ class Replay:
                 quotes.store(updates, now=timezone.now())
                 clocks.set_clock(self.connection, max(update.as_of for update in updates))
         if order_ids := list(concerned):
-            match_account(self.connection.name, order_ids, now=timezone.now())
+            parts = {by.symbol: by.bar} if by is not None and by.bar is not None else {}
+            match_account(self.connection.name, order_ids, now=timezone.now(), parts=parts)
             self._follow()
             self._settle()
         self._reload()

@@ -3,8 +3,8 @@
 A file's header says what it holds: `bid, ask` are ticks; `bid_open .. ask_size` quote bars;
 `open, high, low, close` trade bars. Its time column is `ms_since_midnight_ZONE` (utc, ist, ny) of
 the date in the file's name or in a `date` column, or `datetime_utc`. Bars are stamped with their
-start and used after their end alone: each becomes four updates at its end, its open, its two
-extremes, the one nearer to the open first, and its close. A price that is missing or 0 is an empty
+start and used after their end alone: each becomes four updates at its end, as
+`brokers/feeds/bar_path.py` says. A price that is missing or 0 is an empty
 side. A size of 0 says that nobody is there, or that nothing was traded; only in a column that tells
 no other size at all it is unknown. A bar's one quoted size stands for each of its prices; its
 traded volume is spread over the four.
@@ -19,6 +19,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from brokers.contract import QuoteUpdate
+from brokers.feeds import bar_path
+from brokers.feeds.bar_path import as_path
 from execution_site import text_files
 from execution_site.text_files import UnreadableFile
 
@@ -160,35 +162,20 @@ class RecordedFile:
 
     def _tick(self, row: Sequence[str], at: datetime) -> tuple[QuoteUpdate, ...]:
         bid, ask = (_price(row[self._column[name]], name) for name in TICK)
-        return (_quote(self._symbol_of(row), at, bid, ask),)
+        return (bar_path.book_quote(self._symbol_of(row), at, bid, ask),)
 
     def _quote_bar(self, row: Sequence[str], at: datetime) -> tuple[QuoteUpdate, ...]:
         bids, asks = (
-            _path(*(_price(row[self._column[f"{side}_{part}"]], side) for part in TRADE_BAR))
+            as_path(*(_price(row[self._column[f"{side}_{part}"]], side) for part in TRADE_BAR))
             for side in ("bid", "ask")
         )
-        sizes = [self._size(row, f"{side}_size") for side in ("bid", "ask")]
-        symbol = self._symbol_of(row)
-        falls = _falls_first(asks) if bids[0] is None else _falls_first(bids)
-        return tuple(
-            _quote(symbol, at, bid, ask, (sizes[0], sizes[1]))
-            for bid, ask in zip(_ordered(bids, falls), _ordered(asks, falls), strict=True)
-        )
+        sizes = self._size(row, "bid_size"), self._size(row, "ask_size")
+        return bar_path.quote_bar(self._symbol_of(row), at, bids, asks, sizes)
 
     def _trade_bar(self, row: Sequence[str], at: datetime) -> tuple[QuoteUpdate, ...]:
-        prices = _path(*(_price(row[self._column[name]], name) for name in TRADE_BAR))
-        if not all(prices):
-            raise ValueError("a trade bar needs all its prices")
+        prices = as_path(*(_price(row[self._column[name]], name) for name in TRADE_BAR))
         volume = self._size(row, self._volume)
-        return tuple(
-            QuoteUpdate(
-                symbol=self._symbol_of(row),
-                as_of=at,
-                last=price,
-                last_size=None if volume is None else volume / 4,
-            )
-            for price in _ordered(prices, _falls_first(prices))
-        )
+        return bar_path.trade_bar(self._symbol_of(row), at, prices, volume)
 
     def _sizes_told(self) -> frozenset[str]:
         """Return the columns of sizes that tell any: where all are 0, 0 is no size but none."""
@@ -257,53 +244,6 @@ def _day_in(name: str) -> date | None:
         return text_files.day(found[0])
     except ValueError as e:
         raise UnreadableFile(f"{name}: {e}") from e
-
-
-Path4 = tuple[Decimal | None, Decimal | None, Decimal | None, Decimal | None]
-
-
-def _path(
-    first: Decimal | None, high: Decimal | None, low: Decimal | None, last: Decimal | None
-) -> Path4:
-    """Return open, high, low and close after a look whether they can be."""
-    if first is None or high is None or low is None or last is None:
-        if (first, high, low, last) != (None, None, None, None):
-            raise ValueError("some of a bar's prices are missing")
-        return first, high, low, last
-    if not (low <= first <= high and low <= last <= high):
-        raise ValueError(f"open {first} or close {last} is not within low {low} and high {high}")
-    return first, high, low, last
-
-
-def _falls_first(prices: Path4) -> bool:
-    """Tell whether the low is nearer to the open than the high."""
-    first, high, low, _ = prices
-    return first is not None and high is not None and low is not None and first - low < high - first
-
-
-def _ordered(prices: Path4, falls: bool) -> Path4:
-    first, high, low, last = prices
-    return (first, low, high, last) if falls else (first, high, low, last)
-
-
-def _quote(
-    symbol: str,
-    at: datetime,
-    bid: Decimal | None,
-    ask: Decimal | None,
-    sizes: tuple[Decimal | None, Decimal | None] = (None, None),
-) -> QuoteUpdate:
-    if bid and ask and bid > ask:
-        raise ValueError(f"bid {bid} is above ask {ask}")
-    return QuoteUpdate(
-        symbol=symbol,
-        as_of=at,
-        bid=bid,
-        ask=ask,
-        bid_size=sizes[0],
-        ask_size=sizes[1],
-        has_book=True,
-    )
 
 
 def _price(text: str, name: str) -> Decimal | None:

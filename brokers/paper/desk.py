@@ -1,13 +1,15 @@
 """The desk that deals for one account of the paper venue, while it holds the account's lock."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from brokers import calendars
 from brokers.contract import (
+    BarPart,
     BrokerUnavailable,
     OrderRequest,
     OrderTerms,
@@ -33,6 +35,7 @@ from brokers.paper.models import PaperHolding, PaperOrder, PaperReport
 from brokers.paper.rules import AT_ONCE, InvalidTerms, Terms, bad_prices, refusal
 
 INSTANT = timedelta(microseconds=1)
+NO_PARTS: Mapping[str, BarPart] = MappingProxyType({})
 REASON_LENGTH = 200
 
 
@@ -62,6 +65,7 @@ def book_of(quote: Quote | QuoteUpdate) -> Book:
         quote.last,
         quote.last_size,
         quote.has_book,
+        quote.bar,
     )
 
 
@@ -101,7 +105,7 @@ def moves(order: PaperOrder, outcome: Outcome | None) -> bool:
     """Tell whether an outcome changes anything that is kept of an order."""
     if outcome is None:
         return False
-    rests = not order.rested and not outcome.triggered and (order.triggered or not _waits(order))
+    rests = outcome.rests and not order.rested
     ahead = outcome.queue_ahead != order.queue_ahead
     return outcome.execution is not None or outcome.triggered or rests or ahead
 
@@ -116,14 +120,24 @@ class Desk:
     :raises BrokerUnavailable: there is no such account, or its terms are unusable
     """
 
-    def __init__(self, account: str, symbols: Collection[str], *, now: datetime) -> None:
-        """Open an account's desk; `now` is the wall's time, which a replayed account ignores."""
+    def __init__(
+        self,
+        account: str,
+        symbols: Collection[str],
+        *,
+        now: datetime,
+        parts: Mapping[str, BarPart] = NO_PARTS,
+    ) -> None:
+        """Open an account's desk; `now` is the wall's time, which a replayed account ignores.
+
+        `parts` says of symbols what their quotes are of a bar, to orders that worked before it.
+        """
         opened = reading.account(account, symbols)
         if opened is None:
             raise BrokerUnavailable(f"there is no account {account}")
         self.connection = opened.connection
         self.terms = terms_of(account, opened.settings)
-        self.markets = {i.symbol: _market(i) for i in opened.instruments}
+        self.markets = {i.symbol: _market(i, parts.get(i.symbol)) for i in opened.instruments}
         self.lines: list[PaperReport] = []
         self.now: datetime = opened.clock or now
         self._holdings = opened.holdings
@@ -207,7 +221,7 @@ class Desk:
         if outcome is None:
             return
         order.quote_number, order.queue_ahead = market.number, outcome.queue_ahead
-        order.rested = not _waits(order) and not outcome.triggered
+        order.rested = outcome.rests
         self._worked[id(order)] = order
         if outcome.triggered:
             order.triggered = True
@@ -331,15 +345,19 @@ class Desk:
         return min((end for end in ends if end is not None), default=None)
 
 
-def _market(instrument: Instrument) -> Market:
+def waits(order: PaperOrder) -> bool:
+    """Tell whether it is a stop that nothing has touched yet."""
+    return OrderType(order.order_type) in matching.STOPS and not order.triggered
+
+
+def _market(instrument: Instrument, part: BarPart | None = None) -> Market:
     quote = getattr(instrument, "quote", None)
     if quote is None:
         return Market(instrument, Book(), 0, None)
-    return Market(instrument, book_of(quote), quote.number, quote.as_of)
-
-
-def _waits(order: PaperOrder) -> bool:
-    return OrderType(order.order_type) in matching.STOPS and not order.triggered
+    book = book_of(quote)
+    if part is not None:
+        book = replace(book, bar=part)
+    return Market(instrument, book, quote.number, quote.as_of)
 
 
 def _terms(order: PaperOrder) -> OrderTerms:

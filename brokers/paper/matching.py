@@ -7,7 +7,10 @@ the quote has gone beyond it: at an exchange whoever comes to it trades at the r
 limit order never fills worse than its limit.
 
 STOP and STOP_LIMIT are triggered by the ask for a buy and by the bid for a sell (by the last trade
-where nobody quotes), and fill from the next quote on, as MARKET or LIMIT.
+where nobody quotes), and fill from the next quote on, as MARKET or LIMIT. A quote that was made
+from a bar stands for a stretch of time: what it triggers fills with it, at the stop where the bar
+passed through it, else at the quote, and so never better than the stop. A LIMIT that rests where a
+bar opens beyond it fills at the open. `brokers/feeds/bar_path.py` says which way a bar goes.
 
 An empty side of a book does not fill. Where nobody quotes at all (a feed of trades) orders fill at
 the last price, flagged `no_book`. A quoted size is what there is, in whole lots; an unknown one is
@@ -19,7 +22,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decima
 from enum import StrEnum
 from hashlib import blake2b
 
-from brokers.contract import Liquidity, OrderType, Side, TimeInForce
+from brokers.contract import BarPart, Liquidity, OrderType, Side, TimeInForce
 
 ZERO = Decimal(0)
 BASIS_POINT = Decimal("0.0001")
@@ -63,7 +66,7 @@ class Book:
     """A quote as the venue sees it. A missing side is empty, a missing size unknown.
 
     `has_book` tells an empty book from none; `last_size` is what was traded at `last` with this
-    quote, if anything was.
+    quote, if anything was. `bar` is what the quote is of the bar that it was made from.
     """
 
     bid: Decimal | None = None
@@ -73,6 +76,7 @@ class Book:
     last: Decimal | None = None
     last_size: Decimal | None = None
     has_book: bool = False
+    bar: BarPart | None = None
 
     @property
     def exists(self) -> bool:
@@ -82,6 +86,16 @@ class Book:
     def opposite(self, side: Side) -> tuple[Decimal | None, Decimal | None]:
         """Return price and size of the side an order of `side` would take."""
         return (self.ask, self.ask_size) if side is Side.BUY else (self.bid, self.bid_size)
+
+    def price_for(self, side: Side) -> Decimal | None:
+        """Return the price an order of `side` would take: without a book the last."""
+        return self.opposite(side)[0] if self.exists else self.last
+
+    def reach_for(self, side: Side) -> Decimal | None:
+        """Return the price furthest against an order of `side` that the quote's bar goes to."""
+        if self.bar is None:
+            return None
+        return self.bar.highest if side is Side.BUY else self.bar.lowest
 
     def without(self, side: Side, quantity: Decimal) -> "Book":
         """Return what an order of `side` leaves of the book; an unknown size stays unknown."""
@@ -130,11 +144,12 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one quote does to one order."""
+    """What one quote does to one order; `rests`: what is left of it is in the book from now on."""
 
     execution: Execution | None = None
     triggered: bool = False
     queue_ahead: Decimal | None = None
+    rests: bool = True
 
 
 def match_order(
@@ -148,7 +163,18 @@ def match_order(
 ) -> Outcome:
     """Return what a quote does to an order; `quote` names it, for the order's draws."""
     if order.waits_for_trigger:
-        return Outcome(triggered=triggers(book, order), queue_ahead=order.queue_ahead)
+        triggered = triggers(book, order)
+        if not triggered or book.bar is None:
+            return Outcome(triggered=triggered, queue_ahead=order.queue_ahead, rests=False)
+        outcome = match_order(
+            _as_touched(book, order),
+            replace(order, triggered=True),
+            model=model,
+            tick_size=tick_size,
+            lot_size=lot_size,
+            quote=quote,
+        )
+        return replace(outcome, triggered=True)
     met = _met(book, order.side, model)
     if met is None:
         return Outcome(queue_ahead=order.queue_ahead)
@@ -169,12 +195,14 @@ def match_order(
         return Outcome(Execution(filled, taken, Liquidity.TAKER, flags))
     if price == limit and draw(model.seed, "fill", order.identity, quote) >= model.fill_probability:
         return Outcome(queue_ahead=order.queue_ahead)
-    return Outcome(Execution(filled, limit, Liquidity.MAKER, flags))
+    opens = book.bar is not None and book.bar.opens
+    paid = _on_tick(price, order.side, tick_size) if opens else limit
+    return Outcome(Execution(filled, paid, Liquidity.MAKER, flags))
 
 
 def triggers(book: Book, order: Working) -> bool:
-    """Tell whether a quote touches an order's stop price, or has gone beyond it."""
-    price, _ = book.opposite(order.side) if book.exists else (book.last, None)
+    """Tell whether a quote, or its bar, touches an order's stop price or goes beyond it."""
+    price = book.reach_for(order.side) or book.price_for(order.side)
     if price is None or order.stop_price is None:
         return False
     return price >= order.stop_price if order.side is Side.BUY else price <= order.stop_price
@@ -200,6 +228,20 @@ def commission(
     """Return the commission of a fill, in basis points of its notional, to 10 places half-even."""
     with localcontext(CONTEXT):
         return (quantity * price * multiplier * basis_points * BASIS_POINT).quantize(MONEY_PLACES)
+
+
+def _as_touched(book: Book, order: Working) -> Book:
+    """Return the book when a bar touches a stop: all at the stop inside the bar, else as quoted.
+
+    Bid, ask and last are one price then, so that no fill model makes it better than the stop.
+    """
+    price = book.price_for(order.side)
+    if price is None:  # the bar went there, and nobody is left
+        return book
+    if book.reach_for(order.side) is not None:
+        price = order.stop_price
+    side = price if book.exists else None
+    return replace(book, bid=side, ask=side, last=price)
 
 
 def _met(

@@ -8,7 +8,7 @@ one takes from a quote the others still find.
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from brokers import clocks
 from brokers.contract import (
+    BarPart,
     BrokerError,
     BrokerUnavailable,
     Grant,
@@ -30,7 +31,7 @@ from brokers.contract import (
 )
 from brokers.models import BrokerConnection
 from brokers.paper import ledger, rules
-from brokers.paper.desk import Desk, Market, markets, meet, moves, terms_of
+from brokers.paper.desk import NO_PARTS, Desk, Market, markets, meet, moves, terms_of, waits
 from brokers.paper.matching import draw
 from brokers.paper.models import PaperOrder, PaperReport
 from brokers.paper.rules import Terms
@@ -188,10 +189,19 @@ def match(symbols: Collection[str], *, now: datetime) -> None:
             _causes.end(what)
 
 
-def match_account(account: str, order_ids: Collection[int], *, now: datetime) -> None:
-    """Match or expire these orders of one account, in the order of their arrival."""
+def match_account(
+    account: str,
+    order_ids: Collection[int],
+    *,
+    now: datetime,
+    parts: Mapping[str, BarPart] = NO_PARTS,
+) -> None:
+    """Match or expire these orders of one account: stops that wait first, else as they arrived.
+
+    `parts` says of symbols what their quotes are of a bar.
+    """
     with ledger.serialised(account):
-        _dealt(account, order_ids, now=now).write()
+        _dealt(account, order_ids, now=now, parts=parts).write()
 
 
 def _match_in_time(account: str, order_ids: Collection[int], *, now: datetime) -> None:
@@ -207,10 +217,17 @@ def _match_in_time(account: str, order_ids: Collection[int], *, now: datetime) -
         desk.write()
 
 
-def _dealt(account: str, order_ids: Collection[int], *, now: datetime) -> Desk:
+def _dealt(
+    account: str,
+    order_ids: Collection[int],
+    *,
+    now: datetime,
+    parts: Mapping[str, BarPart] = NO_PARTS,
+) -> Desk:
     """Return the account's desk after it has done what these orders' quotes do, unwritten."""
-    orders = list(ledger.working().filter(account=account, pk__in=order_ids))
-    desk = Desk(account, {order.symbol for order in orders}, now=now)
+    working = ledger.working().filter(account=account, pk__in=order_ids)
+    orders = sorted(working, key=lambda order: not waits(order))
+    desk = Desk(account, {order.symbol for order in orders}, now=now, parts=parts)
     for order in orders:
         if _is_over(order, desk.now):
             reason = _OVER.get(order.time_in_force, "the contract has expired")

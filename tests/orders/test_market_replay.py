@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 
 from brokers.contract import OrderType, QuoteUpdate, TimeInForce
+from brokers.feeds.bar_path import as_path, trade_bar
 from brokers.feeds.recorded import Arrival
 from brokers.models import Instrument, MarketClock, Quote
 from orders import agreement, replay_account, submission
@@ -38,6 +39,16 @@ def ticks(count, *, seed=1, start=START, seconds=1.0):
             ask_size=Decimal(draw.randint(1, 9)),
         )
         made.append(Arrival(line, at, (quote,)))
+    return made
+
+
+def bars(*shapes):
+    """Return a bar of trades a minute: open, high, low, close."""
+    made = []
+    for line, shape in enumerate(shapes):
+        at = START + timedelta(minutes=line)
+        prices = as_path(*(Decimal(str(price)) for price in shape))
+        made.append(Arrival(line, at, trade_bar("AAPL.R", at, prices, None)))
     return made
 
 
@@ -138,6 +149,43 @@ def test_two_replays_give_the_same_fills_and_everything_agrees(replay):
     assert [outcome.status for outcome in replay.strategy.outcomes] == [202] * 5
     assert len(fills(first)) > 8
     assert fills(first) == fills(second)
+    assert list(agreement.differences()) == []
+
+
+@pytest.mark.parametrize(
+    ("_case", "before", "order", "bar", "expected"),
+    [
+        ("a stop inside", 8, ("BUY", "STOP", 10), (8, 12, "7.9", 8), "10.01"),
+        ("a stop inside, sold", 105, ("SELL", "STOP", 100), (105, 106, 90, 105), "99.95"),
+        ("a stop jumped over", 105, ("SELL", "STOP", 100), (90, 91, 89, 91), "89.95"),
+        ("a limit inside", 100, ("BUY", "LIMIT", 95), (100, 101, 90, 100), "95"),
+        ("a limit opened beyond", 100, ("BUY", "LIMIT", 95), (93, 101, 90, 100), "93"),
+        ("a stop touched when it comes", 105, ("BUY", "STOP", 100), (90, 91, 89, 91), "105.06"),
+    ],
+)
+def test_orders_fill_at_prices_that_a_bar_had(replay, _case, before, order, bar, expected):
+    side, kind, price = order
+    name = "stop_price" if kind == "STOP" else "limit_price"
+    signal = {
+        "action": Action[side],
+        "quantity": Decimal(1),
+        "order_type": OrderType[kind],
+        name: Decimal(price),
+    }
+
+    runs = [
+        fills(
+            replay(
+                bars((before,) * 4, bar),
+                {0: signal},
+                settings={"slippage_basis_points": "5"},
+            )
+        )
+        for _ in range(2)
+    ]
+
+    assert runs[0] == runs[1]
+    assert [price for _, _, price, *_ in runs[0]] == [Decimal(expected)]
     assert list(agreement.differences()) == []
 
 

@@ -1,0 +1,15 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("brokers", "0007_one_spelling"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="quote",
+            name="of_bar",
+            field=models.BooleanField(default=False),
+        ),
+    ]
