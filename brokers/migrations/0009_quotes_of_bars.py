@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("brokers", "0007_one_spelling"),
+        ("brokers", "0008_exact_cash"),
     ]
 
     operations = [
