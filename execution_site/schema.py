@@ -20,7 +20,11 @@ ALWAYS = {
     503: "The database is away. Try again.",
 }
 SIGNED_IN = {401: "Nobody we know.", 403: "The key, or the person, may not do this."}
-WITH_BODY = {413: "The body is too large.", 415: "The body is no JSON."}
+CHANGES = {
+    409: "What it is about has ended, or its `Idempotency-Key` was used for another request.",
+    413: "The body is too large.",
+    415: "The body is no JSON.",
+}
 _TEXT = {"type": "string"}
 PROBLEM = {
     "type": "object",
@@ -82,7 +86,7 @@ class ApiSchema(AutoSchema):
         answers: dict[str, Any] = super()._get_response_bodies(direction)
         refusals = ALWAYS | (SIGNED_IN if self.view.get_authenticators() else {})
         if self.method not in SAFE_METHODS:
-            refusals |= WITH_BODY
+            refusals |= CHANGES
         for code, description in refusals.items():
             found = answers.setdefault(str(code), self._get_response_for_code(None, str(code)))
             found["description"] = found["description"] or description

@@ -33,6 +33,7 @@ class PnlPoint(models.Model):
     unmarked = models.IntegerField()
 
     class Meta:
+        verbose_name = "PnL point"
         constraints = [
             models.UniqueConstraint(name="pnl_point_once", fields=["connection", "currency", "at"])
         ]

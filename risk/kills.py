@@ -51,6 +51,7 @@ class KillSwitch(models.Model):
     release_reason = models.TextField(blank=True)
 
     class Meta:
+        verbose_name_plural = "kill switches"
         constraints = [
             models.UniqueConstraint(
                 name="kill_engaged_once",

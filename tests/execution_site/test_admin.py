@@ -4,6 +4,7 @@ import re
 from decimal import Decimal
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.db import models
@@ -84,6 +85,21 @@ def test_who_may_edit_what(model, risk_manager):
         edited = model.__name__ in EDITABLE
         kept = model.__name__ in KEPT
         assert can == [edited, edited, edited and not kept, False]
+
+
+OURS = ("execution_site", "brokers", "portfolio", "risk", "orders")
+
+
+@pytest.mark.parametrize("model", list(apps.get_models()), ids=lambda m: m.__name__)
+def test_names_are_english(model):
+    name, plural = str(model._meta.verbose_name), str(model._meta.verbose_name_plural)
+    application = str(apps.get_app_config(model._meta.app_label).verbose_name)
+
+    assert not re.search(r"(ch|sh|s|x|z)s$|[^aeiou]ys$", plural), plural
+    assert not re.search(r"\b(api|pnl)\b", f"{name} {plural}"), plural
+    if model._meta.app_label in OURS:
+        assert application.istitle()
+        assert "_" not in application
 
 
 def test_decimals_of_the_console_have_no_padding(console, trader_key, quote, limit, account):
