@@ -145,11 +145,11 @@ def test_shuffled_trades_of_one_time_end_as_the_venue_traded_them(
     assert not [d for d in agreement.differences() if "the venue" not in d]
 
 
-def test_a_trade_with_oneself_is_folded_once_on_each_side(orders, monkeypatch):
-    monkeypatch.setattr(booking, "POINTS_APART", 1)
+@pytest.mark.parametrize("apart", [1, 2])
+def test_a_trade_with_oneself_is_folded_once_on_each_side(orders, apart, monkeypatch):
+    monkeypatch.setattr(booking, "POINTS_APART", apart)
     tell(trade("1", BUY, 3, 100))
-    tell(trade("2", SELL, 5, 101))
-    tell(trade("2", BUY, 5, 101))
+    tell(trade("2", SELL, 5, 101), trade("2", BUY, 5, 101))
     tell(trade("4", BUY, 1, 103))
     tell(trade("3", BUY, 1, 102))
 
