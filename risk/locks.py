@@ -1,7 +1,7 @@
 """Every lock, in the one order in which they are taken.
 
     senders, limits, signal key, books of an account's instruments by id (advisory, in this order),
-    shared limits by id, group, orders by id, positions by id, a position's shares,
+    shared limits by id, action or close, group, orders by id, positions by id, a position's shares,
     switches (advisory)
 
 Each function is one statement that locks; what was locked is read in the *next* statement. One

@@ -17,7 +17,7 @@ from execution_site.embedded import VARIABLES
 from execution_site.embedded.runtime import SECRET_NAMES, Runtime, free_port
 
 MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
-READY_SECONDS = 90
+READY_SECONDS = 180
 STOP_SECONDS = 50
 
 #: Runs manage.py so that the site stops, and stops its servers, when the test run is killed.
