@@ -117,9 +117,9 @@ def _grant_first(orders: QuerySet[Order], *, now: datetime) -> Claimed | None:
         if (row := due.first()) is None:
             pass  # another worker has just sent them
         elif order.status not in AT_VENUE or order.pending_action != PendingAction.REPLACE:
-            _end_replacement(row, order, ReplacementStatus.OVERTAKEN, "", now=now)
+            terms.end_replacement(row, order, ReplacementStatus.OVERTAKEN, "", now=now)
         elif row.widens and (refusal := _refusal_to_widen(order, row, switches)):
-            _end_replacement(row, order, ReplacementStatus.REFUSED, refusal, now=now)
+            terms.end_replacement(row, order, ReplacementStatus.REFUSED, refusal, now=now)
         else:
             turn = _turn(order) if switches.paced else None
             if turn is None or turn.granted:
@@ -161,18 +161,6 @@ def _grant_replacement(
         deadline=started + GRANT_SECONDS,
         request=_request(order, row.terms, switches),
     )
-
-
-def _end_replacement(
-    row: Replacement, order: Order, status: ReplacementStatus, detail: str, *, now: datetime
-) -> None:
-    """End new terms that were not sent; the order keeps its own."""
-    row.status, row.detail, row.due_at = status, detail, None
-    row.save(update_fields=["status", "detail", "due_at"])
-    if order.pending_action == PendingAction.REPLACE:
-        order.pending_action = PendingAction.NONE.value
-        order.reserved_quantity = None
-        entries.save(order, now=now, fields=("reserved_quantity",))
 
 
 def _refusal_to_widen(order: Order, row: Replacement, switches: Switches) -> str | None:

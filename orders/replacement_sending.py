@@ -14,9 +14,8 @@ from brokers.contract import (
     OrderRejected,
     OutcomeUnknown,
 )
-from orders import authority, dry_runs, entries, fills, hints
+from orders import authority, dry_runs, fills, hints, terms
 from orders.fills import Answer
-from orders.lifecycle import PendingAction
 from orders.models import Order, SubmissionAttempt
 from orders.replacements import OPEN, Replacement, ReplacementStatus
 from risk import locks
@@ -94,12 +93,8 @@ def _answered(grant: Grant, outcome: Outcome, status: Status, detail: str) -> No
 
 
 def _end(row: Replacement, status: Status, detail: str, *, now: datetime) -> None:
-    """End new terms; the order, which is locked, keeps its own."""
-    row.status, row.detail, row.due_at = status, detail[:200], None
-    row.save(update_fields=["status", "detail", "due_at"])
+    """End new terms that were sent; the order, which is locked, is no longer asked about."""
     order = Order.objects.select_related("connection", "instrument").get(pk=row.order_id)
     order.poll_due_at = None
     order.status_reason = f"modify {status.lower()}: {detail}"[:200]
-    if order.pending_action == PendingAction.REPLACE:
-        order.pending_action = PendingAction.NONE.value
-    entries.save(order, now=now)
+    terms.end_replacement(row, order, status, detail, now=now)

@@ -7,6 +7,7 @@ booked), so a race of a modify with a fill, a cancel or a lost answer ends where
 from datetime import datetime, timedelta
 
 from brokers.contract import OrderReport, OrderTerms, Side
+from orders import entries
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
 from orders.models import Order
 from orders.replacements import OPEN as UNSETTLED
@@ -43,6 +44,18 @@ def take_terms(order: Order, report: OrderReport) -> None:
         return
     apply_terms(order, report.terms)
     order.terms_at = report.reported_at
+
+
+def end_replacement(
+    row: Replacement, order: Order, status: ReplacementStatus, detail: str, *, now: datetime
+) -> None:
+    """End new terms that the locked order does not get: it keeps its own, and counts at them."""
+    row.status, row.detail, row.due_at = status, detail[:200], None
+    row.save(update_fields=["status", "detail", "due_at"])
+    if order.pending_action == PendingAction.REPLACE:
+        order.pending_action = PendingAction.NONE.value
+    order.reserved_quantity = None
+    entries.save(order, now=now, fields=("reserved_quantity",))
 
 
 def settle(order: Order, *, now: datetime) -> None:

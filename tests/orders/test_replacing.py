@@ -8,7 +8,14 @@ import pytest
 from django.core.management import call_command
 
 from brokers import registry
-from brokers.contract import BrokerUnavailable, OrderTerms, OrderType, OutcomeUnknown, Side
+from brokers.contract import (
+    BrokerUnavailable,
+    OrderRejected,
+    OrderTerms,
+    OrderType,
+    OutcomeUnknown,
+    Side,
+)
 from brokers.paper.models import PaperOrder
 from brokers.paper.venue import PaperVenue, match
 from orders import monitoring, replacement_sending, replacing, sweeper
@@ -295,3 +302,48 @@ def test_rest(client, resting, trader_key, outsider_key):
     assert refused.json()["errors"][0]["code"] == "price_off_tick"
     headers["Authorization"] = outsider_key
     assert post({"quantity": "30"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("_case", "error", "expected"),
+    [
+        ("never left", BrokerUnavailable("away"), "FAILED"),
+        ("the venue refuses it", OrderRejected("not now"), "REJECTED"),
+    ],
+)
+def test_new_terms_that_came_to_nothing_take_no_room(resting, monkeypatch, _case, error, expected):
+    def replace(self, grant):
+        raise error
+
+    monkeypatch.setattr(PaperVenue, "replace", replace)
+    modify(resting, transmit=False, quantity=20)
+    assert Order.objects.get().working_quantity == 20
+    for _ in range(3):
+        Replacement.objects.filter(status="WAITING").update(due_at=now())
+        replacement_sending.transmit(resting, now=now())
+
+    assert (status(), Order.objects.get().working_quantity) == (expected, 10)
+
+
+@pytest.mark.parametrize(
+    ("_case", "arrived", "expected"),
+    [("arrived", True, "DONE"), ("did not", False, "OVERTAKEN")],
+)
+def test_a_modify_whose_answer_is_lost_is_settled_when_a_cancel_ends_its_order(
+    resting, monkeypatch, _case, arrived, expected
+):
+    real = PaperVenue.replace
+
+    def replace(self, grant):
+        if arrived:
+            real(self, grant)
+        raise OutcomeUnknown("lost")
+
+    monkeypatch.setattr(PaperVenue, "replace", replace)
+    modify(resting, transmit=False, quantity=20)
+    replacement_sending.transmit(resting, now=now())
+    request_cancel(resting, actor="trader", now=now())
+    monitoring.cancel(resting, now=now())
+
+    order = Order.objects.get()
+    assert (order.status, order.pending_action, status()) == ("CANCELLED", "NONE", expected)
