@@ -94,30 +94,36 @@ def decline(signal_id: int, *, actor: str, reason: str, now: datetime) -> Signal
     return signal
 
 
-def expire(*, now: datetime) -> int:
-    """End the waits that are over. Return how many."""
+def overdue(*, now: datetime) -> list[int]:
+    """Return the signals whose wait is over, those first that have waited longest."""
     over = Approval.objects.filter(outcome=Outcome.WAITING, expires_at__lte=now)
-    count = 0
-    for signal_id in over.values_list("signal_id", flat=True):
-        with transaction.atomic(durable=True):
-            locks.rows(Approval.objects.filter(signal_id=signal_id))
-            approval = Approval.objects.select_related(
-                "signal__connection", "signal__instrument"
-            ).get(signal_id=signal_id)
-            if approval.outcome != Outcome.WAITING:
-                continue
-            _settle(
-                approval,
-                approval.signal,
-                None,
-                Outcome.EXPIRED,
-                SignalStatus.EXPIRED,
-                actor="engine",
-                reason="nobody decided in time",
-                now=now,
-            )
-            count += 1
-    return count
+    return list(over.order_by("expires_at").values_list("signal_id", flat=True))
+
+
+def expire(signal_id: int, *, now: datetime) -> bool:
+    """End a wait that is over; tell whether it was done. Rows in use are left alone."""
+    over = Approval.objects.filter(
+        signal_id=signal_id, outcome=Outcome.WAITING, expires_at__lte=now
+    )
+    with transaction.atomic(durable=True):
+        if locks.first_free(over) is None:
+            return False
+        if locks.first_free(Signal.objects.filter(pk=signal_id)) is None:
+            return False
+        approval = Approval.objects.select_related("signal__connection", "signal__instrument").get(
+            signal_id=signal_id
+        )
+        _settle(
+            approval,
+            approval.signal,
+            None,
+            Outcome.EXPIRED,
+            SignalStatus.EXPIRED,
+            actor="engine",
+            reason="nobody decided in time",
+            now=now,
+        )
+    return True
 
 
 def describe(approval: Approval) -> dict[str, Any]:

@@ -4,12 +4,12 @@ import logging
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from brokers import registry
 from brokers.contract import BrokerError, DryRun, OrderReport
-from orders import authority, dry_runs, entries, fills, replacement_sending
+from orders import authority, dry_runs, entries, fills, in_flight, replacement_sending
 from orders.lifecycle import AT_VENUE, OrderStatus, PendingAction
 from orders.models import Order, StreamCursor
 from risk import locks, pacing
@@ -18,6 +18,7 @@ NOT_FOUNDS = 3
 PROOF_SECONDS = 5
 LOOK_UP_PAUSE = timedelta(seconds=2)
 CANCEL_PAUSE = timedelta(seconds=2)
+LONGEST_PAUSE = timedelta(seconds=30)  # nothing is asked again later than this
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +35,12 @@ def look_up_oldest(account: str, *, now: datetime) -> bool:
 
 def _look_up_first(orders: QuerySet[Order], *, now: datetime) -> bool:
     """Ask about the first of these orders that is due, and book what the venue says."""
-    due = orders.filter(poll_due_at__lte=now).order_by("poll_due_at", "pk")
+    due = orders.filter(due_again("poll_due_at", now=now)).order_by("poll_due_at", "pk")
     if (order_id := _take_first(due, poll_due_at=now + LOOK_UP_PAUSE)) is None:
         return False
     order = Order.objects.select_related("connection").get(pk=order_id)
     account = order.connection.name
+    asked_at = in_flight.monotonic()
     try:
         report = registry.adapter_for(account).find_order(order.client_order_id)
     except BrokerError as e:  # no answer is no evidence
@@ -46,9 +48,9 @@ def _look_up_first(orders: QuerySet[Order], *, now: datetime) -> bool:
         return True
     if report is not None:
         fills.book(account, [report], now=timezone.now())
-        replacement_sending.give_up(order_id, asked_at=now)
+        replacement_sending.give_up(order_id, asked_at=asked_at)
     else:
-        _count_not_found(order_id, now=timezone.now())
+        _count_not_found(order_id, asked_at=asked_at, now=timezone.now())
     return True
 
 
@@ -61,30 +63,44 @@ def _take_first(due: QuerySet[Order], **again: datetime) -> int | None:
     return order_id
 
 
-def _count_not_found(order_id: int, *, now: datetime) -> None:
-    """Count a definitive not-found; enough of them, over long enough, prove the order absent."""
+def due_again(column: str, *, now: datetime) -> Q:
+    """Return what is due by a column: its time has come, or lies further ahead than any pause.
+
+    Such a time was written before the clock was set back.
+    """
+    return Q(**{f"{column}__lte": now}) | Q(**{f"{column}__gt": now + LONGEST_PAUSE})
+
+
+def _count_not_found(order_id: int, *, asked_at: float, now: datetime) -> None:
+    """Count a definitive not-found; enough of them, over long enough, prove the order absent.
+
+    `asked_at`, when the venue was asked, is by the monotonic clock, as is what counts from it.
+    """
     with transaction.atomic(durable=True):
         locks.rows(Order.objects.filter(pk=order_id))
         order = Order.objects.select_related("connection", "instrument").get(pk=order_id)
         if order.status != OrderStatus.IN_DOUBT:
             return
-        if order.claimed_at is None or now < counts_from(order):
+        if not sender_is_lost(order, at=asked_at):
             return  # too early: a paused sender might still wake within its grant
         order.not_found_count += 1
         order.not_found_since = order.not_found_since or now
-        proved = now - order.not_found_since >= timedelta(seconds=PROOF_SECONDS)
+        absent_since = in_flight.absent_since(in_flight.claim(order), asked_at=asked_at)
+        proved = asked_at - absent_since >= PROOF_SECONDS
         if order.not_found_count >= NOT_FOUNDS and proved:
             entries.fail(order, "proved_absent")
             order.poll_due_at = None
         entries.save(order, now=now, fields=("not_found_count", "not_found_since"))
 
 
-def counts_from(order: Order) -> datetime:
-    """Return when a sender can no longer be on its way: grant and client timeout have run out."""
+def sender_is_lost(order: Order, *, at: float) -> bool:
+    """Tell whether, then, a sender could no longer be on its way: grant and timeout had run out.
+
+    `at` is of the monotonic clock.
+    """
     adapter = registry.adapter_for(order.connection.name)
-    if order.claimed_at is None:
-        raise ValueError(f"order {order.pk} was never claimed")
-    return order.claimed_at + timedelta(seconds=authority.GRANT_SECONDS + adapter.timeout_seconds)
+    known_for = at - in_flight.since(in_flight.claim(order))
+    return known_for >= authority.GRANT_SECONDS + adapter.timeout_seconds
 
 
 def cancel(order_id: int, *, now: datetime) -> bool:
@@ -103,7 +119,7 @@ def _cancel_first(orders: QuerySet[Order], *, now: datetime) -> bool:
     An order that is not acknowledged yet is cancelled by its sender.
     """
     asked = orders.filter(
-        cancel_due_at__lte=now,
+        due_again("cancel_due_at", now=now),
         pending_action=PendingAction.CANCEL,
         status__in=[*AT_VENUE, OrderStatus.IN_DOUBT],
     ).order_by("cancel_due_at", "pk")

@@ -126,10 +126,20 @@ def decline(proposal_id: int, *, actor: str, reason: str, now: datetime) -> Chan
     return row
 
 
-def expire(*, now: datetime) -> int:
-    """End the proposals that nobody decided on in time. Return how many."""
+def overdue(*, now: datetime) -> list[int]:
+    """Return the proposals that nobody decided on in time."""
     over = ChangeRequest.objects.filter(status=Status.WAITING, expires_at__lte=now)
-    return over.update(status=Status.EXPIRED, decided_at=now)
+    return list(over.order_by("expires_at").values_list("pk", flat=True))
+
+
+def expire(proposal_id: int, *, now: datetime) -> bool:
+    """End a proposal whose time is over; tell whether it was done. A row in use is left alone."""
+    over = ChangeRequest.objects.filter(pk=proposal_id, status=Status.WAITING, expires_at__lte=now)
+    with transaction.atomic(durable=True):
+        if locks.first_free(over) is None:
+            return False
+        ended = ChangeRequest.objects.filter(pk=proposal_id)
+        return bool(ended.update(status=Status.EXPIRED, decided_at=now))
 
 
 def describe(row: ChangeRequest) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from brokers.contract import (
     OrderRejected,
     OutcomeUnknown,
 )
-from orders import authority, dry_runs, fills, hints, terms
+from orders import authority, dry_runs, fills, hints, in_flight, terms
 from orders.fills import Answer
 from orders.models import Order, SubmissionAttempt
 from orders.replacements import OPEN, Replacement, ReplacementStatus
@@ -61,12 +61,18 @@ def _send(grant: Grant) -> None:
         fills.book(grant.account, [report], now=timezone.now(), answer=answer)
 
 
-def give_up(order_id: int, *, asked_at: datetime) -> None:
-    """End new terms that a venue, asked when no sender could be on its way, did not tell of."""
+def give_up(order_id: int, *, asked_at: float) -> None:
+    """End new terms that a venue, asked when no sender could be on its way, did not tell of.
+
+    `asked_at` is of the monotonic clock.
+    """
     with transaction.atomic(durable=True):
         locks.rows(Order.objects.filter(pk=order_id))
         row = Replacement.objects.filter(order=order_id, status=Status.SENT).first()
-        if row is None or row.sent_at is None or asked_at < row.sent_at + authority.LOST_AFTER:
+        if row is None:
+            return
+        known_for = asked_at - in_flight.since(in_flight.new_terms(row))
+        if known_for < authority.LOST_AFTER.total_seconds():
             return
         _end(row, Status.FAILED, "the venue kept the order's terms", now=timezone.now())
 

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from brokers import quotes, registry
 from brokers.contract import QuoteUpdate
 from brokers.models import BrokerConnection, Instrument
+from orders import in_flight
 from orders.clients import ApiClient, issue_key
 from risk.facts import SystemMode
 from risk.models import SystemControl
@@ -39,6 +40,7 @@ def db(clones, django_db_blocker):
     with django_db_blocker.unblock():
         databases.use(name)
         registry._adapters.clear()
+        in_flight._sends.clear()
         yield name
         databases.use(clones.template)
     clones.drop(name)

@@ -3,15 +3,24 @@
 import itertools
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 
-from orders import submission
+from orders import in_flight, submission
 from orders.intake import submit_signal
 from orders.models import Action
 from orders.requests import SignalRequest
 
 _ids = itertools.count()
+
+
+@pytest.fixture
+def steady(monkeypatch):
+    """The monotonic clock of sends under way, moved on by the test: `steady.at`, in seconds."""
+    held = SimpleNamespace(at=1_000.0)
+    monkeypatch.setattr(in_flight, "monotonic", lambda: held.at)
+    return held
 
 
 def now():

@@ -16,7 +16,16 @@ from django.utils import timezone
 from brokers import registry
 from brokers.contract import OrderRejected, Side
 from brokers.paper.models import PaperOrder
-from orders import authority, fills, group_intake, groups, monitoring, submission, sweeper
+from orders import (
+    authority,
+    fills,
+    group_intake,
+    groups,
+    in_flight,
+    monitoring,
+    submission,
+    sweeper,
+)
 from orders.agreement import differences
 from orders.group_course import OnLegFailure
 from orders.group_legs import GroupRequest, LegRequest
@@ -40,9 +49,10 @@ class Died(BaseException):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The wall's clock, moved on by the test: `clock.at`."""
+    """The wall's clock and the monotonic one, moved on by the test: `clock.at`."""
     held = SimpleNamespace(at=datetime.now(UTC))
     monkeypatch.setattr(timezone, "now", lambda: held.at)
+    monkeypatch.setattr(in_flight, "monotonic", lambda: held.at.timestamp())
     return held
 
 
@@ -105,7 +115,8 @@ def work(at):
         attempt(groups.advance, group_id, at=at)
     for order_id in list(Order.objects.due(now=at).values_list("pk", flat=True)):
         attempt(submission.transmit, order_id, at=at)
-    sweeper._stuck(now=at)
+    for piece in sweeper._in_flight(now=at):
+        piece()
     for order_id in list(Order.objects.filter(poll_due_at__lte=at).values_list("pk", flat=True)):
         Order.objects.filter(pk=order_id).update(poll_due_at=at)
         attempt(monitoring.look_up, order_id, at=at)

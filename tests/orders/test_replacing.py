@@ -208,8 +208,9 @@ def test_after_a_lost_answer_the_order_s_own_report_says(resting, answer_lost):
     assert (*terms(resting), status()) == (20, 95, "NONE", "DONE")
 
 
+@pytest.mark.parametrize("step", [timedelta(hours=5), timedelta(hours=-5)])
 def test_terms_that_never_arrived_are_given_up_when_no_sender_can_be_on_its_way(
-    resting, monkeypatch
+    resting, monkeypatch, steady, step
 ):
     def lose(self, grant):
         raise OutcomeUnknown("lost")
@@ -218,8 +219,11 @@ def test_terms_that_never_arrived_are_given_up_when_no_sender_can_be_on_its_way(
     modify(resting, quantity=20)
 
     monitoring.look_up(resting, now=now())
+    steady.at += 9.9
+    monitoring.look_up(resting, now=now() + step)  # the clock was set
     assert status() == "SENT"
-    monitoring.look_up(resting, now=now() + timedelta(seconds=11))
+    steady.at += 0.1
+    monitoring.look_up(resting, now=now() + step + timedelta(seconds=2))
 
     assert (*terms(resting), status()) == (10, 95, "NONE", "FAILED")
 
