@@ -33,6 +33,14 @@ GRANT_SECONDS = 2.0
 LOST_AFTER = timedelta(seconds=10)  # a sender of new terms that has not answered by then
 
 
+class ClaimFailed(Exception):
+    """Something went wrong with one order before leave to send it was given."""
+
+    def __init__(self, order_id: int) -> None:
+        super().__init__(f"order {order_id} cannot be claimed")
+        self.order_id = order_id
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """Something that was due; leave to send it, or None where it ended here or waits its turn."""
@@ -54,6 +62,8 @@ def claim_oldest(account: str, *, now: datetime) -> Claimed | None:
     """Claim the oldest due order of an account that no other worker is claiming.
 
     None means that nothing is due, or that the account's next turn has not come.
+
+    :raises ClaimFailed: it went wrong with the oldest; the others can be claimed
     """
     return _claim_first(_OLDEST, {"account": account}, now=now)
 
@@ -63,21 +73,23 @@ def _claim_first(due: str, which: dict[str, Any], *, now: datetime) -> Claimed |
         locks.senders_shared()
         if (row := statements.first(due, {**which, "now": now})) is None:
             return None
-        order, switches = reading.with_switches(row[0])
-        if refusal := _refusal(order, switches, now=now):
-            _refuse(order, refusal, now=now)
-            return Claimed(order.pk, None)
-        turn = _turn(order) if switches.paced else None
-        if turn is not None and not turn.granted:
-            return Claimed(order.pk, None)
-        grant = _claim(
-            order,
-            switches,
-            started=time.monotonic(),
-            now=now,
-            granted_at=None if turn is None else turn.at,
-        )
-        return Claimed(order.pk, grant)
+        try:
+            return Claimed(row[0], _grant(row[0], now=now))
+        except Exception as e:
+            raise ClaimFailed(row[0]) from e
+
+
+def _grant(order_id: int, *, now: datetime) -> Grant | None:
+    """Grant a due order whose row is locked, or end it where a switch stops it."""
+    order, switches = reading.with_switches(order_id)
+    if refusal := _refusal(order, switches, now=now):
+        _refuse(order, refusal, now=now)
+        return None
+    turn = _turn(order) if switches.paced else None
+    if turn is not None and not turn.granted:
+        return None
+    granted_at = None if turn is None else turn.at
+    return _claim(order, switches, started=time.monotonic(), now=now, granted_at=granted_at)
 
 
 def grant_replacement(order_id: int, *, now: datetime) -> Grant | None:

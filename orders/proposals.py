@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
+
 from execution_site import audit
 from execution_site.console import json_values
 from execution_site.idempotency import once

@@ -24,6 +24,7 @@ from risk import locks
 
 ATTEMPTS = 3
 BACKOFF_SECONDS = (1, 2, 4)
+CLAIM_AGAIN = timedelta(seconds=2)
 
 Outcome = SubmissionAttempt.Outcome
 logger = logging.getLogger(__name__)
@@ -36,8 +37,16 @@ def transmit(order_id: int, *, now: datetime) -> None:
 
 
 def transmit_oldest(account: str, *, now: datetime) -> bool:
-    """Send the order that has waited longest in an account; tell whether any was due."""
-    claimed = authority.claim_oldest(account, now=now)
+    """Send the order that has waited longest in an account; tell whether any was due.
+
+    One that cannot be claimed is tried again later: those behind it do not wait for it.
+    """
+    try:
+        claimed = authority.claim_oldest(account, now=now)
+    except authority.ClaimFailed as e:
+        logger.exception("tried again in %s s", CLAIM_AGAIN.total_seconds())
+        Order.objects.due(now=now).filter(pk=e.order_id).update(due_at=now + CLAIM_AGAIN)
+        return True
     if claimed is not None and claimed.grant is not None:
         _send(claimed.grant)
     return claimed is not None

@@ -43,8 +43,8 @@ def claim(order_id, results):
     """Claim as a worker does; note what came of it."""
     try:
         results.append(authority.claim_and_grant(order_id, now=now()))
-    except DatabaseError as e:
-        results.append(e)
+    except authority.ClaimFailed as e:
+        results.append(e.__cause__)
     connections.close_all()
 
 
