@@ -1,4 +1,6 @@
-"""A worker that was stopped goes on: what waited is sent in about the time it takes to send it.
+"""A worker that was stopped goes on: few messages wait for it, and it sends the oldest first.
+
+How long that takes is the machine's: it is printed, not asserted.
 
 In the suite a short pause; PAUSE=14 LOAD=30 is the long form. Figures are printed.
 """
@@ -30,6 +32,13 @@ SELECT coalesce(max(extract(epoch FROM claimed_at - created_at)), 0)::float8
 FROM orders_order WHERE strategy = 'paused' AND created_at > %s
 """
 
+CAME = "SELECT id FROM orders_order WHERE strategy = 'paused' ORDER BY created_at, id"
+WENT = """
+SELECT order_id FROM orders_submissionattempt
+JOIN orders_order o ON o.id = order_id AND o.strategy = 'paused'
+GROUP BY order_id ORDER BY min(granted_at)
+"""
+
 
 class Watch:
     """How many messages and orders wait, and how long the oldest order has, four times a second."""
@@ -56,6 +65,14 @@ class Watch:
                 messages = sum(queues.llen(name) for name in names)
                 age, orders = database.execute(OLDEST).fetchone()
                 self.seen.append((time.monotonic(), messages, orders, age))
+
+
+def overtaken(site):
+    """Return how many places an order was sent later, at worst, than it came."""
+    came = [pk for (pk,) in site.sql(CAME)]
+    place = {pk: number for number, pk in enumerate(came)}
+    went = [pk for (pk,) in site.sql(WENT)]
+    return max(number - place[pk] for number, pk in enumerate(went))
 
 
 @contextmanager
@@ -103,7 +120,6 @@ def test_what_waited_for_a_stopped_worker_is_sent_oldest_first(roomy, trade_key)
         f" came afterwards {late:.1f} s; all was sent as it came {recovered:.1f} s after the pause"
     )
     assert backlog > 10  # else nothing was tried
-    assert max(messages) <= 100
-    assert max(ages) <= 2 * PAUSE
-    assert late <= PAUSE
+    assert max(messages) <= 100  # however many orders wait
+    assert overtaken(site) <= 100  # oldest first: all threads at work, and what they put off
     assert_consistent(site)
