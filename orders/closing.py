@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import partial
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from brokers.contract import OrderType, Side, TimeInForce
 from brokers.instruments import decimal_text
@@ -310,6 +310,14 @@ def of_exits(accounts: Collection[str]) -> QuerySet[PositionClose]:
         action=None, status=Progress.WORKING, connection__name__in=list(accounts)
     )
     return rows.select_related("connection", "instrument", "order").order_by("pk")[:MOST_SHOWN]
+
+
+def of_order(order: Order) -> QuerySet[PositionClose]:
+    """Return the closes that an order works for, and the one its turned away EXIT began."""
+    mine = Q(order=order.pk)
+    if order.signal_id is not None:
+        mine |= Q(signal=order.signal_id)
+    return PositionClose.objects.filter(mine).select_related("connection", "instrument", "order")
 
 
 def describe(close: PositionClose) -> dict[str, object]:

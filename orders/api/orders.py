@@ -9,7 +9,7 @@ from execution_site import parameters
 from execution_site.http import CONTENT_TYPE, ApiRequest, Problem
 from execution_site.idempotency import keyed
 from execution_site.listing import PAGING, ApiView
-from orders import emergency, replacing, selectors
+from orders import closing, emergency, replacing, selectors
 from orders.api.actions import ScopeInput, action_answer, action_made, known_scope
 from orders.clients import Scope
 from orders.emergency import NotCancellable
@@ -60,7 +60,10 @@ class OrderDetail(ApiView):
 
     @extend_schema(operation_id="get_order", responses={200: dict, 404: dict})
     def get(self, request: ApiRequest, pk: int) -> Response:
-        """Return an order with its fills, its log and each attempt to send it."""
+        """Return an order with its fills, its log and each attempt to send it.
+
+        `closes`: where it closes a position, how far that has come and what is left.
+        """
         order = get_object_or_404(selectors.orders(request.auth.accounts), pk=pk)
         booked = selectors.fills(request.auth.accounts).filter(order=order)
         fills = booked.order_by("traded_at", "sequence", "venue_trade_id", "side")
@@ -70,6 +73,7 @@ class OrderDetail(ApiView):
                 "fills": [selectors.describe_fill(fill) for fill in fills],
                 "log": selectors.order_log(order),
                 "attempts": selectors.order_attempts(order),
+                "closes": [closing.describe(close) for close in closing.of_order(order)],
             },
             headers={"ETag": replacing.version(order)},
         )

@@ -203,6 +203,8 @@ def test_an_exit_that_was_turned_away_is_worked_out_again(send, account):
 
     work_until(all_done)
     again = Order.objects.get(origin="EXIT")
+    (close,) = closing.of_order(first)
+    assert closing.describe(close)["result"] == "closed"
     assert (again.side, again.quantity, again.status) == (Side.SELL, 6, OrderStatus.FILLED)
     assert held() == 0
     assert again.client_order_id != first.client_order_id

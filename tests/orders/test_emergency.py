@@ -1,10 +1,12 @@
 """Kill, cancel and flatten, by scope: what passes, what is told, what must be clean to release."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import psycopg
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.test import Client
 
@@ -20,6 +22,7 @@ from portfolio.models import Position
 from risk import control
 from risk.facts import KillLevel
 from risk.kills import KillSwitch, Scope, engaged
+from risk.locks import SENDERS
 from risk.models import SystemControl
 
 EVERYTHING = Scope()
@@ -184,6 +187,40 @@ def test_nothing_is_released_while_an_order_is_in_doubt(send, account):
     type(account).objects.update(is_reconciling=True)
     assert len(emergency.release_problems(EVERYTHING)) == 2
     assert emergency.release_problems(Scope(strategy="beta")) == ["paper is being reconciled"]
+
+
+def test_a_kill_that_cannot_be_drained_is_engaged_and_says_so_and_draining_goes_on(send):
+    waiting = send("BUY", 1, transmit=False).order_id
+    with psycopg.connect(settings.DATABASE_URL) as elsewhere:  # which nobody can end
+        elsewhere.execute("SELECT pg_advisory_xact_lock(%s)", [SENDERS])
+        engaged_kill, action = kill(cancel_open=True)
+        assert engaged_kill.drained_at is None
+        assert Order.objects.get(pk=waiting).status == "CANCELLED"
+        assert action.status == "WORKING"  # what an older sender was granted may still be found
+        assert control.finish_drains(now=now() + timedelta(seconds=10)) == 1
+
+    control.finish_drains(now=now() + timedelta(seconds=10))
+    engaged_kill.refresh_from_db()
+    assert engaged_kill.drained_at is not None
+    mass_actions.take_over(action.pk, now=now() + timedelta(seconds=10))
+    action.refresh_from_db()
+    assert action.status == "DONE"
+
+
+@pytest.mark.parametrize("lock", ["FOR UPDATE", "FOR SHARE"])
+def test_a_kill_waits_for_no_reader_of_the_control_row(send, lock):
+    waiting = send("BUY", 1, transmit=False).order_id
+    before = authority.claim_and_grant(send("BUY", 1, transmit=False).order_id, now=now())
+    with psycopg.connect(settings.DATABASE_URL) as elsewhere:
+        elsewhere.execute(f"SELECT 1 FROM risk_systemcontrol {lock}")
+        engaged_kill, _ = kill()
+
+    assert engaged_kill.drained_at is not None
+    assert engaged_kill.epoch > before.epoch
+    assert authority.claim_and_grant(waiting, now=now()) is None
+    release()
+    after = authority.claim_and_grant(send("BUY", 1, transmit=False).order_id, now=now())
+    assert after.epoch > engaged_kill.epoch
 
 
 def test_what_was_in_flight_at_the_kill_is_listed_exactly(send):
