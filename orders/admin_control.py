@@ -160,6 +160,8 @@ class SystemControlAdmin(ReadOnlyAdmin):
         except control.NotDrained as e:
             unfinished = f"Done, but a sender granted before may still send: {e}. Draining goes on."
             self.message_user(request, unfinished, messages.ERROR)
+        except control.Loosens as e:
+            self.message_user(request, f"Not engaged: {e}.", messages.ERROR)
         except emergency.NotReleasable as e:
             self.message_user(request, f"Not released: {e}.", messages.ERROR)
         else:

@@ -42,6 +42,12 @@ class NotDrained(Exception):
     """Senders granted before the change could not be waited out, nor ended."""
 
 
+class Loosens(Exception):
+    """A stricter kill switch is engaged for the same scope: it is released, not replaced."""
+
+    code = "kill_would_loosen"
+
+
 def current() -> SystemControl:
     """Return the control row as committed now."""
     return SystemControl.objects.get(pk=1)
@@ -123,8 +129,9 @@ def engage_kill(
 ) -> KillSwitch:
     """Engage the kill switch: nothing is granted any more beyond what `level` lets through.
 
-    One that is engaged for the same scope is replaced.
+    One that is engaged for the same scope is replaced, by one that is no weaker.
 
+    :raises Loosens: a stricter one is engaged for the scope
     :raises audit.ReasonRequired: without a reason
     :raises NotDrained: engaged, but an earlier sender could not be drained
     :raises BrokerConnection.DoesNotExist: there is no such account
@@ -143,6 +150,7 @@ def add_kill(
 
     It inserts and waits for no row but that of an engaged kill of the same scope.
 
+    :raises Loosens: a stricter one is engaged for the scope
     :raises audit.ReasonRequired: without a reason
     :raises BrokerConnection.DoesNotExist: there is no such account
     """
@@ -150,6 +158,8 @@ def add_kill(
     if scope.account is not None:
         connection = BrokerConnection.objects.get(name=scope.account)
     locks.switches()
+    if level is KillLevel.REDUCE_ONLY and of_scope(scope).filter(level=KillLevel.HALTED).exists():
+        raise Loosens(f"HALTED is engaged for {scope}: release it first")
     before = control_json(current(), list(engaged()))
     of_scope(scope).update(
         released_at=ClockTime(), released_by=actor, release_reason="engaged anew"

@@ -91,7 +91,7 @@ class OrderCancel(ApiView):
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Cancel an order: at once before any send, else by asking its venue."""
         request.auth.require(Scope.TRADE)
-        NothingInput(data=request.data or {}).is_valid(raise_exception=True)
+        NothingInput(data=request.data).is_valid(raise_exception=True)
         get_object_or_404(selectors.orders(request.auth.accounts), pk=pk)
         try:
             order = emergency.request_cancel(pk, actor=request.auth.name, now=timezone.now())
@@ -129,7 +129,7 @@ class OrderModify(ApiView):
         With `If-Match` only the version that the order's ETag named is modified (412 otherwise).
         """
         request.auth.require(Scope.TRADE)
-        form = ModifyInput(data=request.data or {})
+        form = ModifyInput(data=request.data)
         form.is_valid(raise_exception=True)
         get_object_or_404(selectors.orders(request.auth.accounts), pk=pk)
         given = {name: form.validated_data.get(name) for name in replacing.TERM_FIELDS}
@@ -187,7 +187,7 @@ class OrderCancelAll(ApiView):
         200 when all have ended, 202 while some are being cancelled: /actions/{id} says how it goes.
         """
         request.auth.require(Scope.TRADE)
-        form = CancelAllInput(data=request.data or {})
+        form = CancelAllInput(data=request.data)
         form.is_valid(raise_exception=True)
         scope = known_scope(request, form.validated_data)
         action = emergency.cancel_all(

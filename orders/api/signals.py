@@ -110,7 +110,7 @@ class SignalApprove(ApiView):
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Judge it again, all checks, and queue its order: 202, or 422 where risk now refuses."""
         request.auth.require(Scope.APPROVE)
-        NothingInput(data=request.data or {}).is_valid(raise_exception=True)
+        NothingInput(data=request.data).is_valid(raise_exception=True)
         signal = get_object_or_404(selectors.signals(request.auth.accounts), pk=pk)
         form = SignalInput(data=signal.body)
         form.is_valid(raise_exception=True)

@@ -6,6 +6,7 @@ from django.db.models import Q
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
 from rest_framework.response import Response
 
 from execution_site.audit import ReasonRequired
@@ -26,6 +27,7 @@ from orders.clients import Scope
 from orders.emergency import NotReleasable
 from orders.fields import StrictSerializer, Text
 from orders.serializers import Choice, Flag
+from risk.control import Loosens
 from risk.facts import KillLevel, SystemMode
 from risk.four_eyes import ChangeKind
 from risk.kills import Scope as KillScope
@@ -42,6 +44,15 @@ class KillInput(StrictSerializer):
     flatten = Flag(default=False)
     allow_unknown = Flag(default=False)
     reason = Text(max_length=500)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what a release would ignore."""
+        ignored = [name for name in ("cancel_open", "flatten") if attrs[name]]
+        if not attrs["active"] and ignored:
+            raise serializers.ValidationError(
+                dict.fromkeys(ignored, "only engaging cancels or flattens")
+            )
+        return attrs
 
 
 class ModeInput(StrictSerializer):
@@ -95,7 +106,7 @@ class KillSwitch(ApiView):
             return self._release(request, scope, wanted["reason"])
         except ReasonRequired as e:
             raise reason_required() from e
-        except NotReleasable as e:
+        except (NotReleasable, Loosens) as e:
             raise Problem(409, e.code, str(e)) from e
 
     def _engage(self, request: ApiRequest, scope: KillScope, wanted: Any) -> Response:

@@ -152,7 +152,7 @@ def greeks_of_the_api_are_quantlibs(connection, strategy):
             instrument__symbol=row["symbol"]
         )
         judge = quantlib.greeks(
-            forward=row["forward"],
+            forward=option.forward,
             strike=float(option.instrument.strike),
             years=option.years,
             volatility=row["volatility"],

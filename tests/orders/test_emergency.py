@@ -105,6 +105,14 @@ def test_engaging_anew_replaces_the_level_of_the_same_scope(account):
     assert KillSwitch.objects.count() == 2
 
 
+def test_a_weaker_kill_does_not_undo_a_stricter_one(account):
+    kill(ALPHA, KillLevel.HALTED)
+    with pytest.raises(control.Loosens, match="release it first"):
+        kill(ALPHA, KillLevel.REDUCE_ONLY)
+
+    assert [k.level for k in engaged()] == ["HALTED"]
+
+
 def test_flatten_cancels_first_then_closes_and_says_so_per_order(send):
     send("BUY", 10)
     resting = send("BUY", 1, order_type=OrderType.LIMIT, limit_price=Decimal(50)).order_id
@@ -256,6 +264,10 @@ def test_the_api_kills_flattens_and_releases_by_scope(send, trader, outsider_key
     elsewhere = {**wanted, "scope": {"account": "elsewhere"}}
     assert post("system/kill-switch", elsewhere).json()["errors"][0]["field"] == "account"
     released = {"active": False, "scope": {"strategy": "alpha"}, "reason": "over"}
+    assert post("system/kill-switch", {**released, "flatten": True}).status_code == 400
+    weaker = {**wanted, "level": "REDUCE_ONLY", "flatten": False}
+    assert post("system/kill-switch", weaker).json()["code"] == "kill_would_loosen"
+    assert [post("orders/cancel-all", body).status_code for body in ([], None, 0, "")] == [400] * 4
     assert post("system/kill-switch", released).json()["kill_switches"] == []
 
     transmit_waiting()
