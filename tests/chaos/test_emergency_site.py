@@ -14,6 +14,8 @@ import pytest
 from tests.chaos.crowd import load
 from tests.chaos.test_crashes import assert_consistent
 
+pytestmark = pytest.mark.usefixtures("market_is_back")
+
 FLATTENS = int(os.environ.get("FLATTENS", "2"))
 KILLS_SECONDS = float(os.environ.get("KILLS_SECONDS", "6"))
 SENDERS = 8

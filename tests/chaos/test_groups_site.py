@@ -8,6 +8,8 @@ import pytest
 
 from tests.chaos.test_crashes import SENT_TWICE, UNLIKE_THE_VENUE
 
+pytestmark = pytest.mark.usefixtures("market_is_back")
+
 GROUPS, KILLS, SENDERS = 40, 2, 4
 STRATEGY = "condors"
 LEGS = ((-500, "put", "BUY"), (-250, "put", "SELL"), (250, "call", "SELL"), (500, "call", "BUY"))

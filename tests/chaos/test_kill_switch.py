@@ -12,10 +12,13 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 
 import psycopg
+import pytest
 
 from risk.locks import SENDERS as SENDERS_LOCK
 from tests.chaos.crowd import Pages, load
 from tests.chaos.test_crashes import assert_consistent
+
+pytestmark = pytest.mark.usefixtures("market_is_back")
 
 KILLS = int(os.environ.get("KILLS", "12"))
 FLIPS = int(os.environ.get("FLIPS", "10"))
