@@ -2,12 +2,13 @@
 
 The key is a row of the transaction that does what was asked (`once`): whoever dies before the
 commit leaves neither, whoever dies after it leaves both. The answer is kept with the key once it is
-known; where it was lost, a repeat is told how what it asked for stands now. Signals and groups have
-keys of their own (their `signal_id`).
+known, and who repeats meanwhile waits for it; where it was lost, a repeat is told how what it asked
+for stands now. Signals and groups have keys of their own (their `signal_id`).
 """
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -30,6 +31,8 @@ from execution_site.http import CONTENT_TYPE, ApiRequest, Problem
 HEADER = "Idempotency-Key"
 LONGEST = 128
 KEPT_FOR = timedelta(days=7)
+ANSWERED_WITHIN = timedelta(seconds=2)
+LOOK_SECONDS = 0.02
 FORGOTTEN_AT_ONCE = 1_000
 _SENT_BACK = ("Location", "ETag")
 
@@ -119,13 +122,13 @@ def keyed(view_method: Callable[..., Any]) -> Callable[..., Any]:
         asked = _of(request)
         if asked is None:
             return view_method(view, request, **names)  # type: ignore[no-any-return]
-        if (stored := _stored(asked)) is not None:
+        if (stored := _answered(asked)) is not None:
             return _again(stored, view, request, **names)
         token = _asked.set(asked)
         try:
             given: Response = view_method(view, request, **names)
         except Repeated:
-            stored = _stored(asked)
+            stored = _answered(asked)
             if stored is None:
                 raise LookupError("a key that is used, and is not there") from None
             return _again(stored, view, request, **names)
@@ -153,6 +156,23 @@ def _of(request: ApiRequest) -> _Asked | None:
     body = canonical(json.loads(json.dumps(request.data, default=str)))
     text = f"{request.method} {request.path}\n{body}"
     return _Asked(request.auth.client.pk, key, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _answered(asked: _Asked) -> KeyedRequest | None:
+    """Return the key's row, None where it has not been used.
+
+    One that may just be answered elsewhere is waited for: concurrent repeats get one answer. Where
+    whoever was to answer died, the wait ends `ANSWERED_WITHIN` its commit.
+
+    :raises Problem: it was used for another request
+    """
+    row = _stored(asked)
+    while (
+        row is not None and row.status is None and timezone.now() - row.created_at < ANSWERED_WITHIN
+    ):
+        time.sleep(LOOK_SECONDS)
+        row = _stored(asked)
+    return row
 
 
 def _stored(asked: _Asked) -> KeyedRequest | None:

@@ -5,6 +5,7 @@ passes even where the kill switch is engaged, as a cancel does. The order keeps 
 venue says that it has others (orders/terms.py).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -77,11 +78,16 @@ def version(order: Order) -> str:
 
 
 def request_replace(
-    order_id: int, changes: Changes, *, actor: str, now: datetime, expected: str | None = None
+    order_id: int,
+    changes: Changes,
+    *,
+    actor: str,
+    now: datetime,
+    expected: Collection[str] | None = None,
 ) -> Order:
     """Give an order other terms: at once before any send, else by asking its venue.
 
-    `now` is the wall's time; `expected` a version the order must still have.
+    `now` is the wall's time; `expected` the versions of which the order must have one.
 
     :raises NotModifiable: it has ended, or is on its way, or another change of it is
     :raises VersionConflict: it has changed
@@ -91,7 +97,7 @@ def request_replace(
     refused: Verdict | None = None
     with once():
         order, known, shared = _locked(order_id, now=now)
-        if expected is not None and expected != version(order):
+        if expected is not None and version(order) not in expected:
             raise VersionConflict(f"the order is now {version(order)}")
         _must_be_modifiable(order)
         was = terms_of(order)

@@ -150,6 +150,10 @@ class SignalInput(StrictSerializer):
             errors["quantity"] = "the quantity must be positive"
         if action is Action.HOLD and quantity is not None:
             errors["quantity"] = "HOLD has no quantity"
+        if (confidence := attrs.get("confidence")) is not None and not 0 <= confidence <= 1:
+            errors["confidence"] = "a fraction from 0 to 1 is expected"
+        if (reference := attrs.get("reference_price")) is not None and reference <= 0:
+            errors["reference_price"] = "the reference price must be positive"
         if errors:
             raise serializers.ValidationError(errors)
         return attrs

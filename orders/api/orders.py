@@ -2,6 +2,7 @@
 
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
+from django.utils.http import parse_etags
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
@@ -139,7 +140,7 @@ class OrderModify(ApiView):
                 replacing.Changes(**given),
                 actor=request.auth.name,
                 now=timezone.now(),
-                expected=request.headers.get("If-Match"),
+                expected=_expected(request),
             )
         except NotModifiable as e:
             raise Problem(409, e.code, str(e)) from e
@@ -156,6 +157,14 @@ class OrderModify(ApiView):
     def state(self, request: ApiRequest, made: int | None, pk: int) -> Response:
         """Return the order as it is now."""
         return _order_now(request, pk)
+
+
+def _expected(request: ApiRequest) -> list[str] | None:
+    """Return the versions that `If-Match` names (RFC 9110, 13.1.1), None where any will do."""
+    if (header := request.headers.get("If-Match")) is None:
+        return None
+    versions = parse_etags(header)
+    return None if versions == ["*"] else versions
 
 
 def _order_now(request: ApiRequest, pk: int) -> Response:

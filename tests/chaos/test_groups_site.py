@@ -30,7 +30,7 @@ def condor(site, trade_key):
         chain = site.chain(client)
     rows = {float(row["strike"]): row for row in chain["strikes"]}
     forward = next(
-        row["call"]["greeks"]["forward"] for row in rows.values() if row["call"]["greeks"]
+        float(row["call"]["greeks"]["forward"]) for row in rows.values() if row["call"]["greeks"]
     )
     middle = round(forward / 50) * 50
     return [

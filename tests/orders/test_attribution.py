@@ -26,6 +26,7 @@ def dealt(*trades):
                 abs(Decimal(signed)),
                 Decimal(price),
                 Decimal(1),
+                START.date(),
             ),
             group,
         )

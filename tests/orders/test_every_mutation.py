@@ -5,6 +5,9 @@ key and body, with another body, and a day later; what it needs is locked elsewh
 """
 
 import itertools
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
@@ -14,6 +17,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from execution_site import idempotency
 from execution_site.urls import api
 from risk.locks import LIMITS, SENDERS
 from tests import databases
@@ -21,6 +25,7 @@ from tests.orders.mutations import CASES, Stage, work
 
 WRITES = ("post", "put", "patch", "delete")
 COMMITS = 3  # that a death is tried at; no request makes its mark later than its first
+REPEATS = 4
 _keys = itertools.count()
 
 
@@ -68,6 +73,28 @@ def test_a_repeat_gets_the_stored_answer_whatever_has_happened_since(stage, name
     assert case.done() == case.expected
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_concurrent_repeats_get_one_answer(stage, name):
+    case = CASES[name]
+    path, body = case.prepare(stage)
+    together = threading.Barrier(REPEATS)
+
+    def repeat(_):
+        together.wait()
+        try:
+            return ask(stage, case, path, body, "k")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(REPEATS) as pool:
+        answers = list(pool.map(repeat, range(REPEATS)))
+    work()
+
+    assert len({(a.status_code, json.dumps(a.json(), sort_keys=True)) for a in answers}) == 1
+    assert sum(a.has_header("Idempotent-Replayed") for a in answers) == REPEATS - 1
+    assert case.done() == case.expected
+
+
 @contextmanager
 def death(at, *, committed):
     """Have the process die at a commit, before it or after; yield whether it did."""
@@ -96,7 +123,10 @@ def death(at, *, committed):
 @pytest.mark.parametrize("committed", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(1, COMMITS + 1))
 @pytest.mark.parametrize("name", CASES)
-def test_whoever_dies_leaves_it_undone_or_to_be_finished_by_others(stage, name, at, committed):
+def test_whoever_dies_leaves_it_undone_or_to_be_finished_by_others(
+    stage, name, at, committed, monkeypatch
+):
+    monkeypatch.setattr(idempotency, "ANSWERED_WITHIN", timedelta())  # nobody answers it any more
     case = CASES[name]
     path, body = case.prepare(stage)
     with death(at, committed=committed) as died:

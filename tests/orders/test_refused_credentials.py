@@ -1,16 +1,17 @@
 """A venue that refuses our credentials, at every step of an order."""
 
+import contextlib
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
 from brokers.contract import CredentialsRefused, OrderType
+from brokers.models import BrokerConnection
 from brokers.paper.venue import PaperVenue
 from execution_site.events import Event
 from orders import monitoring, replacement_sending, replacing, submission
 from orders.emergency import request_cancel
-from orders.market_loop import MarketLoop
 from orders.models import Order, Replacement
 from orders.replacing import Changes
 
@@ -39,7 +40,9 @@ def look_up(order_id):
 
 
 def follow(_):
-    MarketLoop(None, holder="test").step(now=now())
+    account = BrokerConnection.objects.get()
+    with contextlib.suppress(CredentialsRefused):
+        monitoring.follow(account.name, account.pk, now=now())
 
 
 @pytest.mark.parametrize(

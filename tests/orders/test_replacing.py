@@ -296,9 +296,9 @@ def test_rest(client, resting, trader_key, outsider_key):
 
     tag = client.get(f"/api/v1/orders/{resting}", headers=headers)["ETag"]
     assert post({"quantity": "20"}, **{"If-Match": '"1-1"'}).status_code == 412
-    answer = post({"quantity": "20"}, **{"If-Match": tag})
+    answer = post({"quantity": "20"}, **{"If-Match": f'"1-1", {tag}'})
     assert (answer.status_code, answer.json()["pending_action"]) == (202, "REPLACE")
-    assert post({"quantity": "30"}).json()["code"] == "order_not_modifiable"
+    assert post({"quantity": "30"}, **{"If-Match": "*"}).json()["code"] == "order_not_modifiable"
     assert post({"stop_loss": "1"}).json()["code"] == "unsupported"
     replacement_sending.transmit(resting, now=now())
     refused = post({"limit_price": "95.001"})
