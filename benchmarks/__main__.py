@@ -8,7 +8,19 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import gate, greeks, holding, memory, profile, push, scale, servers, steps, web
+from benchmarks import (
+    gate,
+    greeks,
+    holding,
+    memory,
+    profile,
+    push,
+    scale,
+    servers,
+    soak,
+    steps,
+    web,
+)
 from benchmarks.measure import Row, machine, say, table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -29,14 +41,17 @@ STUDIES = {"profile": profile.profile, "scale": scale.scale, "gate": gate.gate}
 
 
 def main() -> None:
-    """Measure what was asked for: rows (all without a name), `scale`, or `memory FILE ...`."""
+    """Measure what was asked for: rows, a study, `memory FILE ...` or `soak`."""
     slow_disk = "--slow-disk" in sys.argv
     wanted = [name for name in sys.argv[1:] if name != "--slow-disk"] or list(ROWS)
     if wanted[0] == "memory":
         print(memory.memory(wanted[1:]))
         return
+    if wanted[0] == "soak":
+        print(soak.soak(int(wanted[1]) if wanted[1:] else soak.ORDERS))
+        return
     if unknown := set(wanted) - {*ROWS, *STUDIES}:
-        known = ", ".join((*ROWS, *STUDIES, "memory"))
+        known = ", ".join((*ROWS, *STUDIES, "memory", "soak"))
         sys.exit(f"no such row: {', '.join(sorted(unknown))}; there are {known}")
     if len(wanted) > 1:  # each with servers of its own: no row begins with what another left
         options = ["--slow-disk"] * slow_disk

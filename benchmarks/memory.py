@@ -26,13 +26,13 @@ def memory(files: list[str]) -> str:
         with site.process([sys.executable, "manage.py", "run"], **environment) as supervisor:
             while supervisor.stdout is not None and "Ready" not in supervisor.stdout.readline():
                 pass
-            _manage(environment, "seed_demo")
+            manage(environment, "seed_demo")
             time.sleep(REST_SECONDS)
-            taken = {"at rest": _resident(supervisor.pid, directory)}
+            taken = {"at rest": resident(supervisor.pid, directory)}
             for file in files:
                 say(f"  {file}")
-                _manage(environment, "replay_market", file, "--strategy", "cross:10000")
-                taken[f"after {Path(file).stem}"] = _resident(supervisor.pid, directory)
+                manage(environment, "replay_market", file, "--strategy", "cross:10000")
+                taken[f"after {Path(file).stem}"] = resident(supervisor.pid, directory)
     names = list(taken["at rest"])
     lines = [f"| process | {' | '.join(taken)} |", "|---" * (len(taken) + 1) + "|"]
     for name in names:
@@ -41,14 +41,20 @@ def memory(files: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _manage(environment: dict[str, str], *arguments: str) -> None:
+def manage(environment: dict[str, str], *arguments: str) -> str:
+    """Run a manage.py command beside the site; return what it prints."""
     command = [sys.executable, "manage.py", *arguments]
-    subprocess.run(
-        command, cwd=site.ROOT, env=os.environ | environment, check=True, capture_output=True
-    )
+    return subprocess.run(
+        command,
+        cwd=site.ROOT,
+        env=os.environ | environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
 
 
-def _resident(supervisor: int, directory: str) -> dict[str, float]:
+def resident(supervisor: int, directory: str) -> dict[str, float]:
     """Return the megabytes of each role and server, its children included."""
     roles = {
         child.cmdline()[-1].removeprefix("run_"): child

@@ -69,6 +69,18 @@ def verify(
         yield Break(expected_seq, None, f"the tail is cut: seal {max(missing)} was anchored")
 
 
+def anchor_problem(anchored: int, *, owed: int) -> str | None:
+    """Say what is wrong with anchors up to seal `anchored` where `owed` must be anchored by now.
+
+    0 is none. What nobody outside the database vouches for can be cut off without a trace.
+    """
+    if anchored >= owed:
+        return None
+    if anchored == 0:
+        return "the anchors are gone: nothing outside the database vouches for the log"
+    return f"the anchors end at seal {anchored}: seal {owed} is not anchored"
+
+
 def _problem(
     row: Sealed, expected_seq: int, previous: str, mac_of: Callable[[Sealed], str]
 ) -> str | None:

@@ -8,17 +8,14 @@ that id and has no seal gets one, however late it was committed.
 
 import json
 import logging
-import os
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import redis
-from django.conf import settings
 from django.db import connection
 
-from execution_site import bus, chain, leases, outages, statements
+from execution_site import anchors, bus, chain, leases, outages, statements
 from execution_site.events import Seal, canonical
 
 LEASE = "sealer"
@@ -35,6 +32,11 @@ MESSAGE_BYTES = 256 * 1024
 GAPS_AT_START = 10_000
 
 logger = logging.getLogger(__name__)
+_anchoring = outages.Causes(logger, settle=0.0)
+
+
+class AnchorsGone(Exception):
+    """The file of anchors ends before it must."""
 
 
 class _Mark(NamedTuple):
@@ -101,7 +103,8 @@ class Sealer:
             noticed = time.monotonic()
             self._gaps = {row[0]: noticed for row in cursor.fetchall()}
         self._swept_to, self._mark = 0, None
-        self._epoch, self._anchored = epoch, self._head
+        self._epoch = epoch
+        self._anchored = anchors.owed(at=head.sealed_at) if head else 0
         logger.info("sealing from %s under epoch %s", self._head, epoch)
 
     def _unsealed(self) -> list[tuple[Any, ...]]:
@@ -176,17 +179,20 @@ class Sealer:
         bus.publish(bus.STREAM, message if len(message) <= MESSAGE_BYTES else f"{{{ends}}}")
 
     def _anchor(self) -> None:
-        """Note the head outside the database, at most once a second."""
+        """Note the head outside the database, at most once a second.
+
+        Where earlier anchors are gone nothing is added to what is left, so that it shows.
+        """
         now = time.monotonic()
         if self._head == self._anchored or now - self._anchored_at < ANCHOR_SECONDS:
             return
-        line = {"seq": self._head, "hash": self._hash, "at": datetime.now(UTC).isoformat()}
-        opened = os.open(anchor_path(), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-        with os.fdopen(opened, "w") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self._anchored, self._anchored_at = self._head, now
+        self._anchored_at = now
+        if problem := chain.anchor_problem(anchors.newest(anchors.path()), owed=self._anchored):
+            _anchoring.begin("anchoring the audit trail", AnchorsGone(problem))
+            return
+        _anchoring.end("anchoring the audit trail")
+        anchors.append(anchors.of_head(self._head, self._hash), anchors.path())
+        self._anchored = self._head
 
     def stop(self) -> None:
         """Anchor the head and give the lease back."""
@@ -227,11 +233,6 @@ class _Bell:
             outages.services.begin(outages.REDIS, e)
             self._subscription = None
             time.sleep(seconds / 4)
-
-
-def anchor_path() -> Path:
-    """Return the file of anchors, outside the database."""
-    return Path(settings.DATA_DIR) / "audit-anchor.jsonl"
 
 
 def microseconds(at: datetime) -> int:

@@ -12,9 +12,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connections, transaction
 
+from execution_site import anchors, verification
 from execution_site.events import Event, EventType, Seal, record_event
 from execution_site.leases import Lease
-from execution_site.sealer import Sealer, anchor_path
+from execution_site.sealer import Sealer
 from risk.models import RiskDecision
 
 ROWS = 20
@@ -28,7 +29,7 @@ def write(n, *, type=EventType.ORDER):
 @pytest.fixture
 def sealed(db):
     """Twenty sealed events, and an anchor of the last."""
-    anchor_path().unlink(missing_ok=True)
+    anchors.path().unlink(missing_ok=True)
     for n in range(ROWS):
         write(n)
     sealer = Sealer(holder="test")
@@ -36,14 +37,14 @@ def sealed(db):
         pass
     sealer.stop()
     yield
-    anchor_path().unlink(missing_ok=True)
+    anchors.path().unlink(missing_ok=True)
 
 
-def verify():
+def verify(*arguments):
     """Return the exit code of verify_audit and what it said."""
     out, err = io.StringIO(), io.StringIO()
     try:
-        call_command("verify_audit", stdout=out, stderr=err)
+        call_command("verify_audit", *arguments, stdout=out, stderr=err)
     except SystemExit as e:
         return e.code, err.getvalue()
     return 0, out.getvalue()
@@ -92,7 +93,7 @@ def test_an_untouched_trail_verifies(sealed):
             "inserted without a seal",
             "INSERT INTO execution_site_event (type, account, data, at, mac)"
             " VALUES ('order', 'paper', '{}', now() - interval '1 day', '')",
-            "never sealed",
+            "did not write",
         ),
         ("cut at the tail", "DELETE FROM execution_site_seal WHERE seq > 15", "seal 16,"),
     ],
@@ -130,6 +131,98 @@ def test_a_rewritten_chain_differs_from_its_anchor(sealed):
     Sealer(holder="test").step()
 
     assert verify()[0] == 1
+
+
+def age_seals():
+    """Have everything been sealed over some minutes, the last of it a minute ago."""
+    ago = f"interval '1 minute' + ({ROWS} - seq) * interval '10 seconds'"
+    tamper(f"UPDATE execution_site_seal SET sealed_at = sealed_at - ({ago})")
+
+
+@pytest.mark.parametrize(
+    ("_case", "kept", "code", "said"),
+    [
+        ("all of it", None, 0, f"verified {ROWS} rows"),
+        ("gone, or never there", 0, 1, "the anchors are gone"),
+        ("an older one", 1, 1, f"end at seal 7: seal {ROWS} is not anchored"),
+    ],
+)
+def test_a_missing_or_older_anchor_is_a_finding(sealed, _case, kept, code, said):
+    age_seals()
+    older = anchors.Anchor(7, Seal.objects.get(seq=7).hash, "2026-11-20T12:00:00+00:00")
+    if kept is not None:
+        anchors.path().unlink()
+    if kept:
+        anchors.append(older, anchors.path())
+
+    found = verify()
+
+    assert (found[0], said in found[1]) == (code, True), found
+
+
+def test_a_tail_that_was_cut_together_with_its_anchors_differs_from_a_copy_kept_elsewhere(
+    sealed, tmp_path
+):
+    copy = tmp_path / "kept-elsewhere.jsonl"
+    copy.write_bytes(anchors.path().read_bytes())
+    age_seals()
+    tamper(
+        "DELETE FROM execution_site_seal WHERE seq > 15; DELETE FROM execution_site_event"
+        " WHERE id NOT IN (SELECT event_id FROM execution_site_seal)"
+    )
+    anchors.path().unlink()
+    head = Seal.objects.get(seq=15)
+    anchors.append(anchors.of_head(head.seq, head.hash), anchors.path())
+
+    assert verify()[0] == 0
+    code, said = verify("--anchors", str(copy))
+    assert code == 1
+    assert f"the tail is cut: seal {ROWS} was anchored" in said
+
+
+def test_a_sealer_does_not_paper_over_anchors_that_are_gone(sealed, caplog):
+    age_seals()
+    anchors.path().unlink()
+    write(ROWS)
+    for holder in ("test", "a successor"):
+        Lease.objects.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+        sealer = Sealer(holder=holder)
+        while sealer.step():
+            pass
+        sealer.stop()
+
+    assert not anchors.path().exists()
+    assert "the anchors are gone" in caplog.text
+
+    call_command("anchor_audit", actor="rita", reason="the disk was replaced", stdout=io.StringIO())
+    assert anchors.newest(anchors.path()) == ROWS + 1
+    begun = Event.objects.get(type=EventType.AUDIT, data__action="anchors_begun")
+    assert (begun.data["actor"], begun.data["after"]["seq"]) == ("rita", ROWS + 1)
+    sealer = Sealer(holder="test")
+    sealer.step()
+    sealer.stop()
+    assert verify()[0] == 0
+    assert anchors.newest(anchors.path()) == ROWS + 2
+
+
+def test_an_event_that_is_committed_long_after_its_time_is_pending(sealed):
+    with transaction.atomic():
+        at = datetime.now(UTC) - timedelta(hours=1)
+        record_event(EventType.ORDER, {"n": 21}, account="paper", at=at)
+    code, said = verify()
+
+    assert (code, "1 not sealed yet" in said) == (0, True)
+
+
+def test_an_event_that_a_working_sealer_passes_over_is_named(sealed, monkeypatch):
+    monkeypatch.setattr(verification, "SEALED_WITHIN_SECONDS", 0.2)
+    with transaction.atomic():
+        at = datetime.now(UTC) - timedelta(hours=1)
+        record_event(EventType.ORDER, {"n": 21}, account="paper", at=at)
+    Lease.objects.update(expires_at=datetime.now(UTC) + timedelta(minutes=1))
+    code, said = verify()
+
+    assert (code, "passes this event over" in said) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,95 @@
+"""Anchors: where the head of the chain stood, noted where the database cannot reach it.
+
+The sealer notes the head in a file each second that it moves. Who cuts the tail of the log must cut
+this file too, so it also leaves the machine (execution_site/auditor.py).
+"""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from django.conf import settings
+
+from execution_site import text_files
+from execution_site.events import Seal
+from execution_site.text_files import UnreadableFile
+
+#: A seal is anchored within a second, and a sealer that was killed has a successor by then.
+ANCHORED_WITHIN = timedelta(seconds=30)
+TAIL_BYTES = 4096
+
+
+class Anchor(NamedTuple):
+    """The head of the chain at some time."""
+
+    seq: int
+    hash: str
+    at: str
+
+    def as_json(self) -> str:
+        """Return it as one line of JSON."""
+        return json.dumps(self._asdict())
+
+
+def of_head(seq: int, digest: str) -> Anchor:
+    """Return the anchor of a head as it is now."""
+    return Anchor(seq, digest, datetime.now(UTC).isoformat())
+
+
+def path() -> Path:
+    """Return the file of anchors on this machine."""
+    return Path(settings.DATA_DIR) / "audit-anchor.jsonl"
+
+
+def append(anchor: Anchor, to: Path) -> None:
+    """Add an anchor to a file that is its user's alone; it is on disk when this returns."""
+    opened = os.open(to, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    with os.fdopen(opened, "w") as file:
+        file.write(anchor.as_json() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(source: Path) -> dict[int, str]:
+    """Return the hash of each seal that a file anchors; no file anchors nothing.
+
+    :raises UnreadableFile: it holds something else
+    """
+    anchored: dict[int, str] = {}
+    if not source.exists():
+        return anchored
+    for number, text in enumerate(list(text_files.lines(source)), start=1):
+        try:
+            line = json.loads(text)
+            seq, digest = int(line["seq"]), str(line["hash"])
+        except (ValueError, TypeError, LookupError) as e:
+            raise UnreadableFile(f"{source}, line {number}: no anchor") from e
+        anchored.setdefault(seq, digest)  # a later word never replaces an earlier
+    return anchored
+
+
+def newest(source: Path) -> int:
+    """Return the seal that a file's last line anchors, 0 where there is none."""
+    try:
+        with source.open("rb") as file:
+            file.seek(max(0, source.stat().st_size - TAIL_BYTES))
+            lines = file.read().splitlines()
+        return int(json.loads(lines[-1])["seq"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0
+
+
+def owed(*, at: datetime) -> int:
+    """Return the newest seal that must have been anchored by then, 0 for none."""
+    sealed = Seal.objects.filter(sealed_at__lt=at - ANCHORED_WITHIN).order_by("-seq").first()
+    return sealed.seq if sealed else 0
+
+
+def set_aside(*, at: datetime) -> Path | None:
+    """Give the file of anchors another name, since the log goes on from an earlier head."""
+    if not path().exists():
+        return None
+    kept = path().with_name(f"audit-anchor.until-{at:%Y%m%dT%H%M%S}.jsonl")
+    return path().rename(kept)
