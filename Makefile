@@ -18,7 +18,8 @@ test: .venv/dev.stamp
 	  fi; } || true
 	@command -v chromium >/dev/null || \
 	  echo "chromium is missing: browser tests are skipped (apt-get install chromium)"
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not alone'
+	$(BIN)/python -m pytest -m alone
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check

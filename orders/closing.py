@@ -321,8 +321,12 @@ def of_order(order: Order) -> QuerySet[PositionClose]:
 
 
 def describe(close: PositionClose) -> dict[str, object]:
-    """Return how a close stands: what is held now, the order at work, what stands in the way."""
+    """Return how a close stands: what is held now, the order at work, what stands in the way.
+
+    Nothing of what a close that is done was to close is held: what is held now is later trading's.
+    """
     held = _position(close).values("pk", "quantity").first()
+    left = held["quantity"] if held and close.status != Progress.DONE else Decimal(0)
     return {
         "id": close.pk,
         "position": held["pk"] if held else None,
@@ -332,7 +336,7 @@ def describe(close: PositionClose) -> dict[str, object]:
         "status": close.status,
         "order": close.order_id,
         "quantity": decimal_text(close.order.quantity) if close.order else None,
-        "held": decimal_text(held["quantity"]) if held else "0",
+        "held": decimal_text(left),
         "sent": close.sent,
         "result": _said(close),
     }

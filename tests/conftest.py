@@ -24,6 +24,13 @@ def pytest_configure():
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+def pytest_collection_modifyitems(items):
+    """Have what needs the whole running site run alone."""
+    for item in items:
+        if "site" in item.fixturenames or {"chaos", "browser"} & {*item.path.parts}:
+            item.add_marker("alone")
+
+
 @pytest.fixture(scope="session")
 def clones(django_db_blocker):
     """The source of databases, from one that is migrated first."""

@@ -10,6 +10,7 @@ import atexit
 import itertools
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from execution_site import embedded
@@ -54,7 +55,10 @@ def _finish(services: Services) -> None:
     services.disown()
 
 
-if names := embedded.missing(os.environ):
+#: With `-n` the workers have services of their own, and this process runs no test.
+_RUNS_NO_TEST = "-n" in sys.argv and "PYTEST_XDIST_WORKER" not in os.environ
+
+if not _RUNS_NO_TEST and (names := embedded.missing(os.environ)):
     _services = _own_a_folder()
     _services.start()
     atexit.register(_finish, _services)

@@ -4,8 +4,10 @@ Every test also fails on an error in the console of the browser, a violation of 
 Content-Security-Policy among them.
 """
 
+import os
 import re
 import shutil
+import signal as signal_numbers
 import time
 import uuid
 
@@ -276,6 +278,24 @@ def test_the_risk_page_says_so_too(page, site):
     page.unroute("**/risk/state")
     expect(page.locator("#connection-text")).to_have_text("live")
     expect(lights(page, "good").first).to_be_visible()
+
+
+def test_what_was_asked_can_be_withdrawn_while_it_is_at_work(page, api, site):
+    mine = {"strategy": "to-withdraw"}
+    order = signal(api, order_type="LIMIT", limit_price="1.00", **mine)["order"]["id"]
+    page.goto(f"{site.url}/risk/")
+    os.kill(site.pid("worker"), signal_numbers.SIGSTOP)  # else it is done before anyone can
+    try:
+        action = api.post("/api/v1/orders/cancel-all", json=mine).json()
+        shown = page.get_by_role("listitem").filter(has_text="to-withdraw")
+        shown.get_by_role("button", name="Withdraw").click()
+        page.get_by_role("dialog").get_by_label("Reason").fill("it may stay")
+        page.get_by_role("dialog").get_by_role("button", name="Withdraw").click()
+        expect(shown.locator(".status")).to_have_text("WITHDRAWN")
+        assert api.get(f"/api/v1/actions/{action['id']}").json()["status"] == "WITHDRAWN"
+    finally:
+        os.kill(site.pid("worker"), signal_numbers.SIGCONT)
+        api.post(f"/api/v1/orders/{order}/cancel", json={})
 
 
 def test_a_lost_frame_is_fetched_again(open_page, site, api):

@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
-from brokers.contract import OrderType
+from brokers import guarded, registry
+from brokers.contract import BrokerUnavailable, OrderType
 from brokers.models import BrokerConnection
 from brokers.paper.models import PaperOrder, PaperReport
 from brokers.paper.venue import match
@@ -100,6 +102,19 @@ def test_what_would_have_been_sent_is_read_by_clients_in_the_log_and_in_the_cons
     console.force_login(risk_manager)
     page = console.get(reverse("admin:orders_order_change", args=[order.pk])).content.decode()
     assert "&quot;limit_price&quot;: &quot;95&quot;" in page
+
+
+def test_where_nobody_can_tell_whether_an_account_is_dry_nothing_is_sent(send, monkeypatch):
+    order_id = send(**LIMIT, transmit=False).order_id
+    was = ledger()
+
+    def away(*_):
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(guarded.statements, "first", away)
+    with pytest.raises(BrokerUnavailable, match="dry is not known"):
+        registry.adapter_for("paper").cancel(Order.objects.get(pk=order_id).client_order_id)
+    assert ledger() == was
 
 
 def test_new_terms_of_a_working_order_are_kept_and_not_sent(resting):

@@ -51,6 +51,22 @@ def test_every_column_is_in_the_table():
     assert not HELD_BY.keys() & FREE
 
 
+@pytest.mark.parametrize(
+    ("column", "holders"),
+    [
+        ("multiplier", "position, working order, ended order, fill, paper holding"),
+        ("currency", "position, working order, ended order, fill, paper holding"),
+        ("strike", "position, working order, ended order, fill, paper holding"),
+        ("lot_size", "position, working order"),
+        ("settlement", "position, working order"),
+        ("tick_size", "working order"),
+        ("margin_rate", "working order"),
+    ],
+)
+def test_what_holds_which_term(column, holders):
+    assert HELD_BY[column] == {Holder(name) for name in holders.split(", ")}
+
+
 def test_the_database_s_guard_is_the_table_s(db):
     names = ("instrument_held_by", "brokers_instrument_held", "brokers_contractterms_held")
     with connection.cursor() as cursor:

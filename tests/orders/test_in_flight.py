@@ -86,3 +86,11 @@ def test_each_claim_of_an_order_is_another_send(claimed, steady):
     sweeper.sweep(now=wall())
 
     assert status(claimed) == "SUBMITTING"
+
+
+def test_what_has_ended_is_not_remembered(claimed, steady):
+    assert len(in_flight._sends) == 1
+    Order.objects.filter(pk=claimed).update(status="CANCELLED")
+    sweeper.sweep(now=wall())
+
+    assert not in_flight._sends

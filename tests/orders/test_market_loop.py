@@ -132,6 +132,7 @@ MINE = "connection_id = (SELECT id FROM brokers_brokerconnection WHERE name = 'p
 AAPL = "instrument_id = (SELECT id FROM brokers_instrument WHERE symbol = 'AAPL')"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("_case", "sql"),
     [
