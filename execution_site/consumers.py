@@ -195,10 +195,10 @@ def _our_origin(headers: dict[bytes, bytes]) -> bool:
     origin = headers.get(b"origin", b"").decode("latin1")
     if origin in settings.CSRF_TRUSTED_ORIGINS:
         return True
-    parts = urlsplit(origin)
     try:
+        parts = urlsplit(origin)
         named = parts.hostname is not None and validate_host(parts.hostname, _hosts())
-    except DisallowedHost:
+    except (DisallowedHost, ValueError):
         return False
     return named and parts.netloc == headers.get(b"host", b"").decode("latin1")
 

@@ -1,0 +1,46 @@
+"""What an address may hold, refused at the one door, before any view reads it."""
+
+from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
+
+from django.http import HttpRequest, HttpResponse
+
+from execution_site import http
+
+LONGEST_PATH = 1024  # characters
+LONGEST_QUERY = 8192  # characters, as it is written
+LONGEST_VALUE = 2048  # characters
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+
+def refuse_unreadable_address(get_response: Handler) -> Handler:
+    """Answer 404 to a path, and 400 to a query, that no column or number of ours could hold."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        if not _path_is_readable(request.path_info):
+            return http.page_not_found(request)
+        if not _query_is_readable(request):
+            return http.bad_request(request)
+        return get_response(request)
+
+    return answer
+
+
+def _path_is_readable(path: str) -> bool:
+    return len(path) <= LONGEST_PATH and "\x00" not in path
+
+
+def _query_is_readable(request: HttpRequest) -> bool:
+    """Tell whether a query is UTF-8 without NUL, its parts no longer than any of ours."""
+    written: str = request.META.get("QUERY_STRING", "")
+    if len(written) > LONGEST_QUERY:
+        return False
+    raw = unquote_to_bytes(written)
+    if b"\x00" in raw:
+        return False
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return all(len(part) <= LONGEST_VALUE for part in written.split("&"))
