@@ -1,5 +1,6 @@
 """One port: sockets by Channels, everything else by Django's WSGI application on threads."""
 
+import asyncio
 import os
 from typing import Any
 
@@ -13,7 +14,9 @@ wsgi = get_wsgi_application()
 
 from execution_site.celery import app as celery_app  # noqa: E402
 from execution_site.consumers import StreamConsumer, refuse_socket  # noqa: E402 Django is up
+from execution_site.hearts import BEAT_SECONDS, Beating  # noqa: E402
 from execution_site.hub import hub  # noqa: E402
+from execution_site.release import Mismatch  # noqa: E402
 from execution_site.threads import Threads  # noqa: E402
 from execution_site.waiting import HttpFront  # noqa: E402
 from orders.selectors import ended_execution  # noqa: E402
@@ -51,13 +54,29 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def _lifespan(receive: Any, send: Any) -> None:
-    """Run the hub for as long as the process serves."""
+    """Run the hub, and beat, for as long as the process serves."""
+    heart = Beating("web")
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            try:
+                await asyncio.to_thread(heart.start)
+            except Mismatch as e:
+                why = f"web refuses to work: {e}"
+                await send({"type": "lifespan.startup.failed", "message": why})
+                return
+            moving = asyncio.create_task(_move(heart))
             await hub.start()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
+            moving.cancel()
             await hub.stop()
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+async def _move(heart: Beating) -> None:
+    """Let the heart beat while the event loop turns."""
+    while True:
+        heart.moved()
+        await asyncio.sleep(BEAT_SECONDS)

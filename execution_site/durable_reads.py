@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from execution_site import http, statements
 
 #: They tell how the site does, not what it keeps, and answer without a database too.
-KEPT_NOWHERE = {"/healthz", "/readyz", "/api/v1/health"}
+KEPT_NOWHERE = {"/healthz", "/readyz", "/api/v1/health", "/api/v1/health/trading"}
 
 Handler = Callable[[HttpRequest], HttpResponse]
 

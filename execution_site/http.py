@@ -9,12 +9,14 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions, status
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
+
+from execution_site import outages
 
 MOST_BYTES = 256 * 1024
 MOST_DEPTH = 32
@@ -90,9 +92,8 @@ def problem_response(exc: Exception, _context: Mapping[str, Any]) -> Response | 
             codes = exc.get_codes()
             code = codes if isinstance(codes, str) else "error"
             return _problem(exc.status_code, code, str(exc.detail), headers=headers)
-        case OperationalError() | InterfaceError():
-            logger.error("the database did not serve a request: %s", exc)
-            return _unavailable()
+        case OperationalError() | InterfaceError() | InternalError():
+            return _database_failed(exc)
     return _unexpected(exc)
 
 
@@ -105,6 +106,17 @@ def _problem(
 ) -> Response:
     document = body(status_code, code, detail, errors)
     return Response(document, status_code, headers=dict(headers or {}), content_type=CONTENT_TYPE)
+
+
+def _database_failed(exc: Exception) -> Response:
+    if reason := outages.unwritable(exc):
+        code, why = reason
+        said = f"{why} Nothing was changed. Ask again with the same key."
+        return _problem(503, code, said, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    if isinstance(exc, InternalError):
+        return _unexpected(exc)
+    logger.error("the database did not serve a request: %s", exc)
+    return _unavailable()
 
 
 def _unavailable() -> Response:

@@ -3,10 +3,12 @@
 from django.db import models
 
 from execution_site.events import Event, Seal
+from execution_site.hearts import Heart
 from execution_site.idempotency import KeyedRequest
 from execution_site.leases import Lease
+from execution_site.release import Release
 
-__all__ = ["Event", "KeyedRequest", "Lease", "ProcessStatus", "Seal", "Seed"]
+__all__ = ["Event", "Heart", "KeyedRequest", "Lease", "ProcessStatus", "Release", "Seal", "Seed"]
 
 
 class ProcessStatus(models.Model):

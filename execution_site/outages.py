@@ -14,6 +14,32 @@ DATABASE, REDIS = "the database", "Redis"
 #: What PostgreSQL says when it ends a connection or takes none: shutdowns, time-outs of sessions.
 _ENDED = {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300", "08006"}
 
+#: Why a database takes no writes, by SQLSTATE: a code and a sentence for clients.
+UNWRITABLE = {
+    "25006": ("database_read_only", "The database is read-only."),
+    "53100": ("database_full", "The disk of the database is full."),
+}
+
+
+class Recent:
+    """Something that happened in this process a moment ago."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until = 0.0
+
+    def note(self) -> None:
+        """Note that it happens."""
+        self._until = time.monotonic() + self._seconds
+
+    def is_recent(self) -> bool:
+        """Tell whether it happened within the last seconds."""
+        return time.monotonic() < self._until
+
+
+#: The database has refused a write to this process.
+refused_writes = Recent(5.0)
+
 
 class Causes:
     """What fails at present, by name.
@@ -70,6 +96,15 @@ def service_of(error: BaseException) -> str | None:
                 return DATABASE
             case psycopg.Error() if cause.sqlstate in _ENDED:
                 return DATABASE
+    return None
+
+
+def unwritable(error: BaseException) -> tuple[str, str] | None:
+    """Return code and sentence where the database takes no writes, and note it."""
+    for cause in _chain(error):
+        if isinstance(cause, psycopg.Error) and cause.sqlstate in UNWRITABLE:
+            refused_writes.note()
+            return UNWRITABLE[cause.sqlstate]
     return None
 
 

@@ -10,7 +10,7 @@ import psycopg
 
 from execution_site import outages
 
-REPORT_SECONDS = 2.0
+REPORT_SECONDS = 1.0
 CLOSE_SECONDS = 4.0
 
 UPSERT = """
@@ -36,7 +36,7 @@ class ProcessState(NamedTuple):
 
 
 class Reporter:
-    """Writes the states every two seconds and at once on change, on a thread of its own.
+    """Writes the states every second and at once on change, on a thread of its own.
 
     A database that is down or hangs is told later; watching over the processes goes on.
     """

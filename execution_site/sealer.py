@@ -9,6 +9,7 @@ that id and has no seal gets one, however late it was committed.
 import json
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -202,11 +203,15 @@ class Sealer:
             leases.release(LEASE, self.holder)
 
 
-def run(sealer: Sealer) -> None:
-    """Seal for ever; the bell shortens the wait, its silence does no harm."""
+def run(sealer: Sealer, *, moved: Callable[[], None]) -> None:
+    """Seal for ever, telling `moved` of each step.
+
+    The bell shortens the wait; its silence does no harm.
+    """
     bell = _Bell()
     while True:
         sealed = sealer.step()
+        moved()
         if sealed is None:
             time.sleep(STANDBY_SECONDS)
         elif sealed < BATCH:

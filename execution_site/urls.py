@@ -66,6 +66,7 @@ api = [
     path("system/mode", system.Mode.as_view()),
     path("system/breakers/<int:pk>/reset", system.BreakerReset.as_view()),
     path("health", health.Health.as_view()),
+    path("health/trading", health.TradingHealth.as_view()),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("docs", RedirectView.as_view(pattern_name="api-docs")),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="api-docs"),

@@ -19,7 +19,7 @@ MOST_SECONDS = 30
 MOST_WAITING = 200
 SIGNALS = "/api/v1/signals"
 URGENT = re.compile(
-    r"/healthz|/readyz|/api/v1/(health|system/.*|orders/(cancel-all|[0-9]+/cancel))/?"
+    r"/healthz|/readyz|/api/v1/(health(/trading)?|system/.*|orders/(cancel-all|[0-9]+/cancel))/?"
 )
 WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,6})(?:$|[,;\s])")
 

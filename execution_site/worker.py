@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
 from celery import shared_task
@@ -17,8 +18,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from brokers.models import BrokerConnection
-from execution_site import bus, outages
+from execution_site import bus, hearts, outages
 from execution_site.celery import app
+from execution_site.hearts import Beating
 from orders import hints
 
 WATCH_SECONDS = 2
@@ -53,6 +55,7 @@ class Silence:
 
 def run() -> int:
     """Run the worker until it is told to stop; return its exit code."""
+    heart = hearts.begin("worker")
     app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize  # else each task pays for a new connection
     queues = [*hints.COMMON_QUEUES, host_queue(), *_account_queues()]
     worker = app.Worker(
@@ -67,7 +70,7 @@ def run() -> int:
     )
     task_received.connect(_hear)
     task_prerun.connect(_fresh_connections)
-    worker_ready.connect(_start_watchdog)
+    worker_ready.connect(partial(_start_watchdog, heart), weak=False)
     worker.start()
     return int(worker.exitcode or 0)
 
@@ -91,11 +94,12 @@ def _fresh_connections(**_: Any) -> None:
     close_old_connections()
 
 
-def _start_watchdog(sender: Any, **_: Any) -> None:
-    threading.Thread(target=_watch, args=[sender.controller], name="watchdog", daemon=True).start()
+def _start_watchdog(heart: Beating, sender: Any, **_: Any) -> None:
+    watch = partial(_watch, sender.controller, heart)
+    threading.Thread(target=watch, name="watchdog", daemon=True).start()
 
 
-def _watch(controller: Any) -> None:
+def _watch(controller: Any, heart: Beating) -> None:
     """Follow new connections' queues; leave when messages stop although Redis is there.
 
     A consumer can go silent after its broker came back; the supervisor starts a new one at once.
@@ -105,6 +109,7 @@ def _watch(controller: Any) -> None:
     silence = Silence()
     while True:
         time.sleep(WATCH_SECONDS)
+        heart.moved()
         try:
             close_old_connections()
             for queue in set(_account_queues()) - following:

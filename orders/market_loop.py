@@ -6,7 +6,7 @@ Venues are followed beside it (orders/following.py): nothing here waits for one.
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -17,9 +17,8 @@ from brokers.contract import QuoteUpdate
 from brokers.instruments import decimal_text
 from brokers.models import BrokerConnection
 from brokers.paper.venue import match
-from execution_site import bus, leases
+from execution_site import bus, leases, processes
 from execution_site.apart import Apart, guarded, refuse_old, under_lease
-from execution_site.models import ProcessStatus
 from execution_site.outages import Causes
 from orders import breaker_watch, group_view
 from orders.following import Followers
@@ -118,7 +117,7 @@ class MarketLoop:
         frames = []
         if time.monotonic() - self._processes_at >= PROCESS_SECONDS:
             self._processes_at = time.monotonic()
-            frames += [_process(row, now=now) for row in ProcessStatus.objects.all()]
+            frames += [_process(row, as_of=now) for row in processes.shown(now=now)]
         if greeks:
             frames += [
                 _frame("greeks", row, as_of=now, account=row["account"])
@@ -132,11 +131,12 @@ class MarketLoop:
             bus.publish(bus.LATEST, json.dumps(frames))
 
 
-def run(loop: MarketLoop) -> None:
-    """Step for ever, a quarter of a second apart."""
+def run(loop: MarketLoop, *, moved: Callable[[], None]) -> None:
+    """Step for ever, a quarter of a second apart, telling `moved` of each."""
     while True:
         started = time.monotonic()
         loop.step()
+        moved()
         time.sleep(max(0.0, STEP_SECONDS - (time.monotonic() - started)))
 
 
@@ -175,16 +175,8 @@ def _marks(symbols: Sequence[str]) -> list[dict[str, Any]]:
     return frames
 
 
-def _process(row: ProcessStatus, *, now: datetime) -> dict[str, Any]:
-    data = {
-        "name": row.name,
-        "state": row.state,
-        "since": time_text(row.since),
-        "restarts": row.restarts,
-        "last_exit": row.last_exit,
-        "age": max(0, int((now - row.updated_at).total_seconds())),
-    }
-    return _frame("process", data, as_of=now)
+def _process(row: dict[str, Any], *, as_of: datetime) -> dict[str, Any]:
+    return _frame("process", {**row, "since": time_text(row["since"])}, as_of=as_of)
 
 
 def _frame(

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
 from django.db import DatabaseError, close_old_connections
@@ -14,8 +13,8 @@ from brokers.contract import Side
 from brokers.instruments import DATED, decimal_text, optional_text
 from brokers.models import BrokerConnection, Quote
 from brokers.quotes import quote_json
+from execution_site import processes
 from execution_site.events import Event, EventType
-from execution_site.models import ProcessStatus
 from orders import group_view, quality, reading
 from orders.lifecycle import TERMINAL, OrderStatus
 from orders.models import Action, Fill, Order, Signal, SignalStatus, SubmissionAttempt
@@ -183,9 +182,9 @@ def system(accounts: Sequence[str]) -> dict[str, Any]:
         }
         for row in rows
     ]
-    processes = [_process(row, now=now) for row in ProcessStatus.objects.order_by("name")]
+    running = [{**row, "since": time_text(row["since"])} for row in processes.shown(now=now)]
     in_doubt = Order.objects.filter(status=OrderStatus.IN_DOUBT).count()
-    return shown | {"connections": connections, "processes": processes, "in_doubt": in_doubt}
+    return shown | {"connections": connections, "processes": running, "in_doubt": in_doubt}
 
 
 def snapshot(accounts: Sequence[str]) -> dict[str, Any]:
@@ -261,15 +260,4 @@ def breaker_json(row: Breaker) -> dict[str, Any]:
         "detail": row.detail or None,
         "evaluated_at": time_text(row.evaluated_at),
         "tripped_at": time_text(row.tripped_at),
-    }
-
-
-def _process(row: ProcessStatus, *, now: datetime) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "state": row.state,
-        "since": time_text(row.since),
-        "restarts": row.restarts,
-        "last_exit": row.last_exit,
-        "age": max(0, int((now - row.updated_at).total_seconds())),
     }

@@ -18,7 +18,7 @@ from orders.payloads import time_text
 from portfolio.holding import CONTEXT
 
 ROWS = 100  # the most that a table of the page holds, working orders apart
-SILENT_SECONDS = 10  # after this long without a sign of life a process counts as down
+SILENT_SECONDS = 3  # after this long without a sign of life a process counts as down
 PROCESSES = ("postgres", "valkey", "web", "worker", "beat", "sealer", "market")
 
 

@@ -1,7 +1,7 @@
 // Process lights: what the supervisor last said of each, and how long ago; grey while nothing is
 // heard at all. execution_site/dashboard/overview.py says the same for the first paint.
 
-const SILENT_SECONDS = 10;
+const SILENT_SECONDS = 3;
 
 export class Lights {
   #isKnown = true;

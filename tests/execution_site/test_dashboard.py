@@ -226,8 +226,8 @@ def test_lights_come_from_the_supervisor(page):
     ("_case", "state", "age", "health", "said"),
     [
         ("well", "up", 1, "good", "1 s"),
-        ("still heard of", "up", 10, "good", "10 s"),
-        ("silent", "up", 11, "bad", "silent 11 s"),
+        ("still heard of", "up", 3, "good", "3 s"),
+        ("silent", "up", 4, "bad", "silent 4 s"),
         ("on its way back", "restarting", 0, "bad", "restarting"),
     ],
 )

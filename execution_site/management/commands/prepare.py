@@ -7,6 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from execution_site import release
 
 
 class Command(BaseCommand):
@@ -22,5 +25,6 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
         self.stdout.write(f"database up to date, {time.monotonic() - started:.1f} s")
         self.check(databases=["default"])
+        release.install(now=timezone.now())
         if settings.DEMO:
             call_command("seed_demo", stdout=self.stdout)

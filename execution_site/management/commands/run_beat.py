@@ -4,6 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from execution_site import hearts
+from execution_site.beat import Scheduler
 from execution_site.celery import app
 
 
@@ -14,4 +16,5 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **__: Any) -> None:
         """Run until told to stop."""
+        Scheduler.heart = hearts.begin("beat")
         app.Beat(scheduler_cls="execution_site.beat:Scheduler", loglevel="WARNING").run()

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
+from execution_site import hearts
 from execution_site.demo_chain import DemoMarket
 from execution_site.leases import LeaseLost
 from orders import market_loop
@@ -28,9 +29,11 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **__: Any) -> None:
         """Run until told to stop; a database that is away is waited for."""
         loop = MarketLoop(_feed(), holder=f"{socket.gethostname()}:{os.getpid()}")
+        heart = hearts.begin("market")
         while True:
+            heart.moved()
             try:
-                market_loop.run(loop)
+                market_loop.run(loop, moved=heart.moved)
             except (DatabaseError, InterfaceError, LeaseLost) as e:
                 logger.warning("market loop paused: %s", e)
                 close_old_connections()

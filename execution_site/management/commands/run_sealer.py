@@ -12,7 +12,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
-from execution_site import sealer
+from execution_site import hearts, sealer
 from execution_site.leases import LeaseLost
 
 PAUSE_SECONDS = 0.5
@@ -29,10 +29,12 @@ class Command(BaseCommand):
         """Run until told to stop; a database that is away is waited for."""
         signal.signal(signal.SIGTERM, _leave)
         holder = f"{socket.gethostname()}:{os.getpid()}"
+        heart = hearts.begin("sealer")
         while True:
+            heart.moved()
             working = sealer.Sealer(holder=holder)
             try:
-                sealer.run(working)
+                sealer.run(working, moved=heart.moved)
             except (DatabaseError, InterfaceError, LeaseLost) as e:
                 logger.warning("sealer paused: %s", e)
                 close_old_connections()
