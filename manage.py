@@ -18,6 +18,10 @@ WITHOUT_SERVICES = {
 }  # fmt: skip
 
 
+#: Commands that change the schema or stand above it: they connect as the owner of the tables.
+AS_OWNER = {"migrate", "prepare", "backup", "restore"}
+
+
 def main() -> None:
     """Point the environment at PostgreSQL and Redis, then let Django do the rest."""
     roles.die_with_supervisor()
@@ -27,20 +31,40 @@ def main() -> None:
             _find_services(sys.argv[1:], stack)
         except (ServiceFailed, PermissionError) as e:
             sys.exit(f"The site's services cannot be used: {e}")
+        _choose_role(sys.argv[1:])
         execute_from_command_line(sys.argv)
 
 
 def _find_services(arguments: list[str], stack: ExitStack) -> None:
     """Start or find what the environment does not name; `run` only learns where it will be."""
-    command = arguments[0] if arguments else "help"
+    command = _command(arguments)
     names = embedded.missing(os.environ)
     asks_database = command not in WITHOUT_SERVICES or any("--database" in a for a in arguments)
     if not names or not asks_database or "--help" in arguments:
         return
-    data_dir = Path(os.environ.get("DATA_DIR") or Path(__file__).resolve().parent / ".data")
     if command != "run":
-        stack.enter_context(embedded.services_for(data_dir.resolve(), names=names))
-    embedded.export(data_dir.resolve(), names, os.environ)
+        stack.enter_context(embedded.services_for(_data_dir(), names=names))
+    embedded.export(_data_dir(), names, os.environ)
+
+
+def _choose_role(arguments: list[str]) -> None:
+    """Let the owner's address be known to those who need it, and to nobody else."""
+    owner = os.environ.pop("DATABASE_OWNER_URL", "")
+    if _command(arguments) not in AS_OWNER:
+        return
+    has_own = (_data_dir() / "runtime.json").exists()
+    if not owner and has_own and "postgres" in embedded.ours(os.environ, _data_dir()):
+        owner = embedded.owner_url(_data_dir())
+    os.environ["DATABASE_URL"] = owner or os.environ.get("DATABASE_URL", "")
+
+
+def _command(arguments: list[str]) -> str:
+    return arguments[0] if arguments else "help"
+
+
+def _data_dir() -> Path:
+    given = os.environ.get("DATA_DIR") or Path(__file__).resolve().parent / ".data"
+    return Path(given).resolve()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 import django
 
 from benchmarks.measure import say
+from execution_site.database_roles import OWNER
 from execution_site.embedded import Services
 
 ACCOUNTS = [f"bench-{n}" for n in range(16)]
@@ -36,6 +37,7 @@ def running(*, slow_disk: bool = False) -> Iterator[Path]:
             services.postgres.settings = services.postgres.settings | SLOW_DISK
         with services:
             os.environ |= services.runtime.environment() | {"DATA_DIR": directory, "DEMO": "0"}
+            os.environ["DATABASE_URL"] = services.runtime.database_url(OWNER)  # it makes tables
             os.environ["DJANGO_SETTINGS_MODULE"] = "execution_site.settings"
             os.environ.setdefault("DEBUG", "0")
             django.setup()

@@ -9,6 +9,7 @@ import psycopg
 
 from benchmarks import memory, site
 from benchmarks.measure import say
+from execution_site.database_roles import OWNER
 from execution_site.embedded.runtime import Runtime, free_port
 
 ORDERS = 50_000
@@ -69,7 +70,7 @@ def _post(port: int, authorization: str, seconds: float) -> None:
 
 
 def _ask(directory: str, query: str) -> list[tuple[object, ...]]:
-    address = Runtime(Path(directory)).environment()["DATABASE_URL"]
+    address = Runtime(Path(directory)).database_url(OWNER)
     with psycopg.connect(address, autocommit=True) as connection:
         cursor = connection.execute(query)
         return cursor.fetchall() if cursor.description else []

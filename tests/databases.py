@@ -7,6 +7,8 @@ commit and between two connections. In memory a clone takes some 15 ms.
 import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import psycopg
 from django.conf import settings
@@ -14,6 +16,8 @@ from django.core.management import call_command
 from django.db import connections
 
 ALIASES = ("default", "paper")
+#: Whose addresses these variables hold. Tests connect as the application does.
+APPLICATION, OWNER = "DATABASE_URL", "DATABASE_OWNER_URL"
 
 
 class Clones:
@@ -25,9 +29,9 @@ class Clones:
         self._numbers = itertools.count(1)
         self._dropper = ThreadPoolExecutor(1)  # a drop waits for connections to go away
         execute(f"CREATE DATABASE {self.template}")
-        use(self.template)
+        use(self.template, address=OWNER)
         call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
-        connections.close_all()
+        use(self.template)
 
     def make(self):
         """Return the name of a fresh database."""
@@ -47,18 +51,31 @@ class Clones:
 
 def execute(statement):
     """Run a statement outside every test's database."""
-    with psycopg.connect(url_of("postgres"), autocommit=True) as connection:
+    with psycopg.connect(url_of("postgres", address=OWNER), autocommit=True) as connection:
         connection.execute(statement)
 
 
-def url_of(name):
+@contextmanager
+def as_owner():
+    """Connect to the test's database as the owner of its tables, who may do what we may not."""
+    name = connections.settings["default"]["NAME"]
+    with psycopg.connect(url_of(name, address=OWNER), autocommit=True) as connection:
+        yield connection
+
+
+def url_of(name, *, address=APPLICATION):
     """Return the address of a database beside the configured one."""
-    return os.environ["DATABASE_URL"].rpartition("/")[0] + f"/{name}"
+    return os.environ[address].rpartition("/")[0] + f"/{name}"
 
 
-def use(name):
+def use(name, *, address=APPLICATION):
     """Point both connections, of this thread and of later ones, at a database."""
     connections.close_all()
+    role = urlsplit(os.environ[address])
     for alias in ALIASES:
-        connections.settings[alias]["NAME"] = name
-    settings.DATABASE_URL = os.environ["DATABASE_URL"] = url_of(name)
+        connections.settings[alias] |= {
+            "NAME": name,
+            "USER": role.username,
+            "PASSWORD": role.password,
+        }
+    settings.DATABASE_URL = os.environ[APPLICATION] = url_of(name)

@@ -1,9 +1,10 @@
 """PostgreSQL and Valkey for the tests: loaded before Django reads its settings.
 
-DATABASE_URL and REDIS_URL choose servers; unset, the embedded ones are started for this run, not
-flushing to disk, which tests of crashes do in sites of their own (tests/site.py). Their data is
-in memory where there is room, which makes a database per test ten times cheaper. Each run has a
-folder of its own; what a killed run left behind is stopped and removed by the next.
+DATABASE_URL (with DATABASE_OWNER_URL) and REDIS_URL choose servers; unset, the embedded ones are
+started for this run, not flushing to disk, which tests of crashes do in sites of their own
+(tests/site.py). Their data is in memory where there is room, which makes a database per test ten
+times cheaper. Each run has a folder of its own; what a killed run left behind is stopped and
+removed by the next.
 """
 
 import atexit
@@ -63,5 +64,6 @@ if not _RUNS_NO_TEST and (names := embedded.missing(os.environ)):
     _services.start()
     atexit.register(_finish, _services)
     embedded.export(_services.data_dir, names, os.environ)
+    os.environ["DATABASE_OWNER_URL"] = embedded.owner_url(_services.data_dir)
     os.environ["DATA_DIR"] = str(_services.data_dir)
     (_services.data_dir / "staticfiles").mkdir()  # else WhiteNoise warns each time

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
+from execution_site.database_roles import OWNER
 from execution_site.embedded import VARIABLES
 from execution_site.embedded.runtime import SECRET_NAMES, Runtime, free_port
 
@@ -37,7 +38,7 @@ class Site:
         self.data_dir = Path(directory) / "data"
         self.port = free_port()
         self.url = self.base_url = f"http://127.0.0.1:{self.port}"
-        hidden = {*VARIABLES.values(), *SECRET_NAMES}
+        hidden = {*VARIABLES.values(), *SECRET_NAMES, "DATABASE_OWNER_URL"}
         self.environment = {k: v for k, v in os.environ.items() if k not in hidden} | {
             "DATA_DIR": str(self.data_dir),
             "PORT": str(self.port),
@@ -88,8 +89,8 @@ class Site:
         )
 
     def connect(self):
-        """Connect to its database."""
-        address = Runtime(self.data_dir).environment()["DATABASE_URL"]
+        """Connect to its database, as the owner."""
+        address = Runtime(self.data_dir).database_url(OWNER)
         return psycopg.connect(address, autocommit=True, connect_timeout=2)
 
     def key(self, name, scopes="read,trade"):

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Self
 
+from execution_site.database_roles import OWNER
 from execution_site.embedded.postgres import Postgres
 from execution_site.embedded.process import ServiceFailed
 from execution_site.embedded.runtime import SECRET_NAMES, SERVERS, Runtime
@@ -120,6 +121,11 @@ def environment(data_dir: Path) -> dict[str, str]:
     runtime = Runtime(data_dir)
     runtime.prepare()
     return runtime.environment()
+
+
+def owner_url(data_dir: Path) -> str:
+    """Return the address of an installation's database for whoever migrates it."""
+    return Runtime(data_dir).database_url(OWNER)
 
 
 def missing(environ: MutableMapping[str, str]) -> list[str]:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import psycopg
 
+from execution_site import database_roles
+from execution_site.database_roles import APPLICATION, OWNER, READER
 from execution_site.embedded import process
 from execution_site.embedded.process import ServiceFailed
-from execution_site.embedded.runtime import DATABASE, USER, Runtime
+from execution_site.embedded.runtime import DATABASE, PASSWORDS, Runtime
 from execution_site.embedded.server import Server
 
 PORT_LINE = 3  # of postmaster.pid, counted from 0: the port to trust
@@ -35,12 +37,13 @@ FORGETFUL = {
     "wal_writer_delay": "10s",
 }
 
-#: The application's role owns its database and is no superuser; nobody else may connect.
-BOOTSTRAP = """
-CREATE ROLE {user} LOGIN CREATEDB PASSWORD '{password}'
-CREATE DATABASE {database} OWNER {user}
+#: The owner is no superuser, and nobody but these roles may connect.
+BOOTSTRAP = f"""
+CREATE ROLE {OWNER} LOGIN CREATEDB PASSWORD '{{password}}'
+CREATE DATABASE {DATABASE} OWNER {OWNER}
 """
-HBA = f"host all {USER} 127.0.0.1/32 scram-sha-256\n"
+HBA = f"host all {OWNER},{APPLICATION},{READER} 127.0.0.1/32 scram-sha-256\n"
+ROLES_MADE = "roles_made"
 
 
 class Postgres(Server):
@@ -54,6 +57,16 @@ class Postgres(Server):
     def __init__(self, data_dir: Path, runtime: Runtime, *, durable: bool = True) -> None:
         super().__init__(data_dir, runtime)
         self.settings = SETTINGS if durable else SETTINGS | FORGETFUL
+
+    def start(self) -> None:
+        """Adopt the server that still runs, or launch one; one from before the roles is restarted.
+
+        :raises ServiceFailed: it does not come up
+        """
+        self.runtime.add_passwords()
+        if not self.runtime.values[self.name].get(ROLES_MADE):
+            self.stop()
+        super().start()
 
     def answers(self) -> bool:
         """Tell whether it takes connections."""
@@ -81,6 +94,8 @@ class Postgres(Server):
         # Nothing of a killed server may go on writing when its pid file, the guard, is removed.
         process.kill_within(self.directory, "postgres")
         (self.directory / "postmaster.pid").unlink(missing_ok=True)
+        if not self.runtime.values[self.name].get(ROLES_MADE):
+            self._make_roles()
         options = [f"--{name}={value}" for name, value in self.settings.items()]
         self._spawn(
             _program("postgres"), "-D", str(self.directory), f"--port={self.port}", *options
@@ -99,10 +114,22 @@ class Postgres(Server):
         encoding = ["--encoding=UTF8", "--no-locale"]
         encoding += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         self._run(["initdb", *cluster, "-U", "postgres", "--auth=reject", *encoding], made)
-        (made / "pg_hba.conf").write_text(HBA)
-        sql = BOOTSTRAP.format(user=USER, database=DATABASE, password=self.password)
+        sql = BOOTSTRAP.format(password=self.password)
         self._run(["postgres", "--single", *cluster, "postgres"], made, sql=sql)
         made.rename(self.directory)
+
+    def _make_roles(self) -> None:
+        """Make the roles that work and read, and let them connect. It can be repeated."""
+        (self.directory / "pg_hba.conf").write_text(HBA)
+        values = self.runtime.values[self.name]
+        lines = [
+            line
+            for role in (APPLICATION, READER)
+            for line in database_roles.creation(role, values[PASSWORDS[role]])
+        ]
+        alone = ["postgres", "--single", "-D", str(self.directory), "postgres"]
+        self._run(alone, self.directory, sql="\n".join([*lines, ""]))
+        self.runtime.update(self.name, **{ROLES_MADE: True})
 
     def _run(self, command: list[str], directory: Path, *, sql: str = "") -> None:
         ran = subprocess.run(

@@ -8,10 +8,13 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from execution_site.database_roles import APPLICATION, OWNER, READER
 from execution_site.embedded.process import ServiceFailed
 
-DATABASE = USER = "execution"
+DATABASE = "execution"
 SERVERS = ("postgres", "valkey")
+#: Where the passwords of the database's roles are, beside the port.
+PASSWORDS = {OWNER: "password", APPLICATION: "app_password", READER: "reader_password"}
 SECRET_NAMES = ("SECRET_KEY", "CREDENTIALS_KEY", "AUDIT_KEY")
 
 #: Below the ports that the kernel lends to outgoing connections: a client that retries a dead
@@ -55,6 +58,7 @@ class Runtime:
             **{name: {"port": free_port(), "password": _secret()} for name in SERVERS},
             "secrets": {name: _secret() for name in SECRET_NAMES},
         }
+        self.values["postgres"] |= {name: _secret() for name in PASSWORDS.values()}
         partial = self._write_partial()
         try:
             os.link(partial, self.path)
@@ -73,15 +77,26 @@ class Runtime:
         self._write_partial().replace(self.path)
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that point the site at these services."""
-        postgres, valkey = self.values["postgres"], self.values["valkey"]
+        """Return the variables that point the site at these services, as the application."""
+        valkey = self.values["valkey"]
         return {
-            "DATABASE_URL": (
-                f"postgresql://{USER}:{postgres['password']}@127.0.0.1:{postgres['port']}/{DATABASE}"
-            ),
+            "DATABASE_URL": self.database_url(APPLICATION),
             "REDIS_URL": f"redis://:{valkey['password']}@127.0.0.1:{valkey['port']}/0",
             **self.values["secrets"],
         }
+
+    def database_url(self, role: str) -> str:
+        """Return the address of the database for one of its roles."""
+        postgres = self.values["postgres"]
+        password = postgres.get(PASSWORDS[role], "")
+        return f"postgresql://{role}:{password}@127.0.0.1:{postgres['port']}/{DATABASE}"
+
+    def add_passwords(self) -> bool:
+        """Choose the passwords that an older installation lacks; tell whether it did."""
+        missing = [name for name in PASSWORDS.values() if name not in self.values["postgres"]]
+        if missing:
+            self.update("postgres", **{name: _secret() for name in missing})
+        return bool(missing)
 
     def _write_partial(self) -> Path:
         partial = self.path.with_suffix(f".{os.getpid()}")

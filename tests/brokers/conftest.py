@@ -4,12 +4,11 @@ import itertools
 import time
 from decimal import Decimal
 
-import psycopg
 import pytest
-from django.db import connections
 
 from brokers.contract import Grant, OrderRequest, OrderType, Side, TimeInForce
 from brokers.paper.venue import PaperVenue
+from tests import databases
 
 _ids = itertools.count(1)
 
@@ -71,7 +70,6 @@ def reports(venue):
 
 @pytest.fixture
 def server(db):
-    """A session of another process: it sees what is committed, and can be in the way."""
-    with psycopg.connect(**connections["default"].get_connection_params()) as session:
-        session.autocommit = True
+    """A session of the owner's: it sees what is committed, and can be in the way."""
+    with databases.as_owner() as session:
         yield session

@@ -100,7 +100,7 @@ def test_whatever_a_field_is_given_as_nobody_is_no_price_behind_any_door(account
     for field in SIDE_OF:
         for given in (*NOBODY, None, "100"):
             with connection.cursor() as cursor:
-                cursor.execute("TRUNCATE brokers_quote")
+                cursor.execute("DELETE FROM brokers_quote")
             symbol = put(BASE | {field: given})
             held = Quote.objects.get(instrument__symbol=symbol)
             if {name: getattr(held, name) for name in BASE} != expected(field, given):

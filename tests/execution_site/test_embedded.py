@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from execution_site import embedded
+from execution_site.database_roles import APPLICATION, OWNER, READER
 from execution_site.embedded import AlreadyOwned, Services, process, services_for
 from execution_site.embedded.process import ServiceFailed
 from execution_site.embedded.runtime import PORTS, Runtime
@@ -60,7 +61,7 @@ def data_dir(folder):
 
 
 def query(runtime, sql):
-    with psycopg.connect(runtime.environment()["DATABASE_URL"], autocommit=True) as connection:
+    with psycopg.connect(runtime.database_url(OWNER), autocommit=True) as connection:
         cursor = connection.execute(sql)
         return cursor.fetchone()[0] if cursor.description else None
 
@@ -98,6 +99,25 @@ def test_postgresql_18_serves_an_ordinary_role(running):
     assert query(running.runtime, "SHOW server_encoding") == "UTF8"
 
 
+def test_an_installation_from_before_the_roles_gets_them_at_its_next_start(data_dir):
+    """Also where its server was left running by a killed owner."""
+    owner = python(OWNER_OF_SERVICES, data_dir, "keep")
+    owner.kill()
+    owner.wait()
+    runtime = Runtime(data_dir)
+    with psycopg.connect(runtime.database_url(OWNER), autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+    for added in ("app_password", "reader_password", "roles_made"):
+        del runtime.values["postgres"][added]
+    runtime.save()
+
+    with Services(data_dir, durable=False) as services:
+        for role in (OWNER, APPLICATION, READER):
+            with psycopg.connect(services.runtime.database_url(role)) as connection:
+                assert connection.execute("SELECT user").fetchone() == (role,)
+        assert query(services.runtime, "SELECT number FROM kept") == 7
+
+
 def test_valkey_keeps_nothing_on_disk_and_asks_for_the_password(running):
     client = redis.Redis.from_url(running.runtime.environment()["REDIS_URL"])
 
@@ -111,7 +131,7 @@ def test_valkey_keeps_nothing_on_disk_and_asks_for_the_password(running):
 
 
 def test_a_wrong_password_and_a_superuser_are_refused(running):
-    address = running.runtime.environment()["DATABASE_URL"]
+    address = running.runtime.database_url(OWNER)
     for wrong in (address.replace(running.postgres.password, "wrong"), _as_superuser(address)):
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(wrong)
@@ -203,7 +223,7 @@ def test_data_ports_and_secrets_outlive_a_restart(data_dir):
         assert embedded.environment(data_dir) == before
 
 
-OWNER = """
+OWNER_OF_SERVICES = """
     import sys, time
     from pathlib import Path
     from execution_site.embedded import Services
@@ -218,7 +238,7 @@ OWNER = """
 
 
 def test_after_the_kill_of_its_owner_it_is_adopted(data_dir):
-    owner = python(OWNER, data_dir, "keep")
+    owner = python(OWNER_OF_SERVICES, data_dir, "keep")
     owner.kill()
     owner.wait()
     left = json.loads((data_dir / "runtime.json").read_text())
@@ -234,7 +254,7 @@ def test_after_the_kill_of_its_owner_it_is_adopted(data_dir):
 
 def test_a_dead_server_that_nobody_has_reaped_comes_back(data_dir):
     """Its parent sleeps, so it stays as a zombie whose pid file PostgreSQL would believe."""
-    parent = python(OWNER, data_dir, "disown")
+    parent = python(OWNER_OF_SERVICES, data_dir, "disown")
     with Services(data_dir, durable=False) as services:
         os.kill(services.postgres.pid, signal.SIGKILL)
 
@@ -244,7 +264,7 @@ def test_a_dead_server_that_nobody_has_reaped_comes_back(data_dir):
 
 
 def test_a_valkey_whose_pid_was_not_written_down_is_found(data_dir):
-    owner = python(OWNER, data_dir, "keep")
+    owner = python(OWNER_OF_SERVICES, data_dir, "keep")
     owner.kill()
     owner.wait()
     runtime = Runtime(data_dir)

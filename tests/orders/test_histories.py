@@ -240,5 +240,5 @@ def test_amendments_cannot_be_changed(filled):
         now=now(),
     )
 
-    with pytest.raises(Exception, match="append-only"):
+    with pytest.raises(Exception, match="permission denied"):
         FillAmendment.objects.update(revision=2)
