@@ -70,15 +70,21 @@ def read(source: Path) -> dict[int, str]:
     return anchored
 
 
-def newest(source: Path) -> int:
-    """Return the seal that a file's last line anchors, 0 where there is none."""
+def newest(source: Path) -> Anchor | None:
+    """Return the anchor in a file's last line, None where there is none."""
     try:
         with source.open("rb") as file:
             file.seek(max(0, source.stat().st_size - TAIL_BYTES))
             lines = file.read().splitlines()
-        return int(json.loads(lines[-1])["seq"])
+        return Anchor(**json.loads(lines[-1]))
     except (OSError, ValueError, LookupError, TypeError):
-        return 0
+        return None
+
+
+def reach(source: Path) -> int:
+    """Return the newest seal that a file anchors, 0 where it anchors none."""
+    last = newest(source)
+    return last.seq if last else 0
 
 
 def owed(*, at: datetime) -> int:
@@ -87,9 +93,20 @@ def owed(*, at: datetime) -> int:
     return sealed.seq if sealed else 0
 
 
-def set_aside(*, at: datetime) -> Path | None:
-    """Give the file of anchors another name, since the log goes on from an earlier head."""
-    if not path().exists():
+def begin_anew(*, at: datetime) -> None:
+    """Go on from the head as it is now: what anchored a later one is kept under another name."""
+    if path().exists():
+        path().rename(path().with_name(f"audit-anchor.until-{at:%Y%m%dT%H%M%S}.jsonl"))
+    if (head := Seal.objects.order_by("-seq").first()) is not None:
+        append(of_head(head.seq, head.hash), path())
+
+
+def ahead() -> Anchor | None:
+    """Return what this machine anchored last, if the database does not hold it.
+
+    Then the database is an older state than the one that was anchored, or another one.
+    """
+    last = newest(path())
+    if last is None or Seal.objects.filter(seq=last.seq, hash=last.hash).exists():
         return None
-    kept = path().with_name(f"audit-anchor.until-{at:%Y%m%dT%H%M%S}.jsonl")
-    return path().rename(kept)
+    return last

@@ -188,7 +188,7 @@ class Sealer:
         if self._head == self._anchored or now - self._anchored_at < ANCHOR_SECONDS:
             return
         self._anchored_at = now
-        if problem := chain.anchor_problem(anchors.newest(anchors.path()), owed=self._anchored):
+        if problem := chain.anchor_problem(anchors.reach(anchors.path()), owed=self._anchored):
             _anchoring.begin("anchoring the audit trail", AnchorsGone(problem))
             return
         _anchoring.end("anchoring the audit trail")

@@ -78,4 +78,5 @@ def use(name, *, address=APPLICATION):
             "USER": role.username,
             "PASSWORD": role.password,
         }
-    settings.DATABASE_URL = os.environ[APPLICATION] = url_of(name)
+    os.environ[APPLICATION] = url_of(name)
+    settings.DATABASE_URL = url_of(name, address=address)

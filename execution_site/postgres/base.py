@@ -28,6 +28,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         outages.services.end(outages.DATABASE)
         return connection
 
+    @property
+    def queries_logged(self) -> bool:
+        """Tell whether statements are kept: for whoever counts them, whatever DEBUG says.
+
+        Requests empty that log. Workers and loops have none: they would keep thousands for each
+        connection.
+        """
+        return bool(self.force_debug_cursor)
+
     def is_usable(self) -> bool:
         """Tell whether the connection still stands.
 

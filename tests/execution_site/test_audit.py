@@ -196,14 +196,14 @@ def test_a_sealer_does_not_paper_over_anchors_that_are_gone(sealed, caplog):
     assert "the anchors are gone" in caplog.text
 
     call_command("anchor_audit", actor="rita", reason="the disk was replaced", stdout=io.StringIO())
-    assert anchors.newest(anchors.path()) == ROWS + 1
+    assert anchors.reach(anchors.path()) == ROWS + 1
     begun = Event.objects.get(type=EventType.AUDIT, data__action="anchors_begun")
     assert (begun.data["actor"], begun.data["after"]["seq"]) == ("rita", ROWS + 1)
     sealer = Sealer(holder="test")
     sealer.step()
     sealer.stop()
     assert verify()[0] == 0
-    assert anchors.newest(anchors.path()) == ROWS + 2
+    assert anchors.reach(anchors.path()) == ROWS + 2
 
 
 def test_an_event_that_is_committed_long_after_its_time_is_pending(sealed):

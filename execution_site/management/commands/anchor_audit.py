@@ -25,7 +25,7 @@ class Command(BaseCommand):
         head = Seal.objects.order_by("-seq").first()
         if head is None:
             raise CommandError("nothing is sealed yet: there is nothing to anchor")
-        before = anchors.newest(anchors.path())
+        before = anchors.reach(anchors.path())
         with transaction.atomic(durable=True):
             audit.record(
                 "anchors_begun",

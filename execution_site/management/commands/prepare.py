@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from execution_site import release
+from execution_site import copies, release
 
 
 class Command(BaseCommand):
@@ -24,6 +24,11 @@ class Command(BaseCommand):
         Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # else WhiteNoise warns
         call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
         self.stdout.write(f"database up to date, {time.monotonic() - started:.1f} s")
+        if copies.hold_older_state(now=timezone.now()) is not None:
+            self.stdout.write(
+                "the database is older than its anchors: the site reconciles and sends nothing new"
+                " until the kill switch is released (manage.py confirm_restore)"
+            )
         self.check(databases=["default"])
         release.install(now=timezone.now())
         if settings.DEMO:
