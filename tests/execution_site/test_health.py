@@ -18,6 +18,7 @@ from execution_site.hearts import ROLES, SILENT_SECONDS, Beating, Heart
 from execution_site.models import Event
 from execution_site.roles import MANAGE
 from orders.models import Order, Signal
+from tests import databases
 from tests.orders.test_api_signals import FINE, URL
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -167,7 +168,8 @@ def test_what_does_not_belong_together_refuses_to_work(db, _case, change, told):
         release.install(now=NOW)
         release.check(server)
         release.Release.objects.all().delete()
-        server.execute(change)
+        with databases.as_owner() as owner:
+            owner.execute(change)
         with pytest.raises(release.Mismatch, match=told):
             release.check(server)
     with pytest.raises(SystemExit, match=f"worker refuses to work: .*{told}"):
@@ -191,20 +193,18 @@ def test_a_process_that_works_leaves_when_a_newer_build_is_prepared(sealer):
 
 def make_read_only():
     name = connection.settings_dict["NAME"]
-    with connection.cursor() as cursor:
-        cursor.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    with databases.as_owner() as owner:
+        owner.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     connections.close_all()
 
 
 def make_full(table):
-    with connection.cursor() as cursor:
-        cursor.execute(
+    with databases.as_owner() as owner:
+        owner.execute(
             "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
             " RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$"
         )
-        cursor.execute(
-            f"CREATE TRIGGER no_room BEFORE INSERT ON {table} EXECUTE FUNCTION no_room()"
-        )
+        owner.execute(f"CREATE TRIGGER no_room BEFORE INSERT ON {table} EXECUTE FUNCTION no_room()")
 
 
 FULL_AT = ("orders_signal", "orders_order", "execution_site_event", "risk_riskdecision")
@@ -235,8 +235,8 @@ def test_a_full_database_is_said_to_be_and_nothing_is_half_done(api, table):
 
     refused(api, "database_full")
     assert readiness() == (503, ["writes"])
-    with connection.cursor() as cursor:
-        cursor.execute("DROP FUNCTION no_room CASCADE")
+    with databases.as_owner() as owner:
+        owner.execute("DROP FUNCTION no_room CASCADE")
     assert api.post(URL, FINE, content_type="application/json").status_code == 202
 
 
