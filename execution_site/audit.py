@@ -1,9 +1,18 @@
 """Who changed what, and why: one event per change, in the change's own transaction."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from execution_site.events import EventType, record_event
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: the name that the log shows, and the person (a user's id), None where unknown."""
+
+    name: str
+    person: int | None = None
 
 
 class ReasonRequired(Exception):

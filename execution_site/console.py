@@ -16,7 +16,7 @@ from django.forms.models import BaseInlineFormSet, model_to_dict
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
-from execution_site import audit
+from execution_site import audit, permissions
 
 REASON_LENGTH = 500
 
@@ -46,6 +46,42 @@ class PlainNumberInput(forms.TextInput):
         return shown
 
 
+class Permitted(_Tables):
+    """A table in which each person sees and does what execution_site/permissions.py says."""
+
+    @property
+    def permitted(self) -> permissions.Table:
+        """Return the table's entry there."""
+        return permissions.CONSOLE[self.opts.label_lower]
+
+    def reaches(self, request: HttpRequest, obj: Any) -> bool:
+        """Tell whether this person's rights reach a row; what has no account is for its table."""
+        if obj is None or not self.permitted.account:
+            return True
+        return permissions.may_act(request.user, self.permitted.account_of(obj))
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Return the rows of accounts that this person may act in."""
+        return super().get_queryset(request).filter(self.permitted.reached(request.user))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Tell whether this person may change rows, or this row."""
+        return super().has_change_permission(request, obj) and self.reaches(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Tell whether this person may delete rows, or this row."""
+        return super().has_delete_permission(request, obj) and self.reaches(request, obj)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer the accounts of one's own; who may act on everything may also name none."""
+        made = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        own = permissions.accounts_of(request.user)
+        if made is not None and own is not None and db_field.name == "connection":
+            offered = db_field.remote_field.model.objects.filter(name__in=own)
+            made.queryset, made.required = offered, True
+        return made
+
+
 class PlainDecimals(_Tables):
     """A table whose decimals are shown without padding: in forms, and where they are read."""
 
@@ -73,8 +109,18 @@ class PlainDecimals(_Tables):
         return [_column(decimals[name]) if name in decimals else name for name in names]
 
 
-class PlainList(PlainDecimals, admin.ModelAdmin):
+class PlainList(PlainDecimals, Permitted, admin.ModelAdmin):
     """A table whose list shows its decimals without padding too."""
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the actions that this person may take."""
+        rights = permissions.rights_of(request.user)
+        return {
+            name: action
+            for name, action in super().get_actions(request).items()
+            if (needs := self.permitted.actions.get(name)) is not None
+            and (rights.issuperset(needs) if needs else self.has_change_permission(request))
+        }
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """Return the list's columns."""
@@ -150,18 +196,12 @@ class AuditedAdmin(PlainList):
     form = AuditedForm
     delete_confirmation_template = "admin/reason_delete_confirmation.html"
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Return the actions without the bulk delete, which could not give reasons."""
-        actions = super().get_actions(request)
-        actions.pop("delete_selected", None)
-        return actions
-
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Any:
         """Return a row, locked while it is being changed, so that `before` is what was there."""
         if request.method == "POST":
-            locked = self.get_queryset(request).order_by().select_for_update()
+            locked = self.get_queryset(request).order_by().select_for_update(of=("self",))
             locked.filter(pk=self.opts.pk.to_python(object_id)).first()
         return super().get_object(request, object_id, from_field)
 
@@ -207,6 +247,11 @@ class AuditedAdmin(PlainList):
             after=_json(after),
             object_id=f"{self.opts.label_lower}:{obj.pk}",
         )
+
+
+def actor_of(request: HttpRequest) -> audit.Actor:
+    """Return the person who acts."""
+    return audit.Actor(request.user.get_username(), request.user.pk)
 
 
 def json_values(row: Model) -> Any:

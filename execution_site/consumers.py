@@ -15,6 +15,7 @@ from django.http.request import validate_host
 from execution_site import http
 from execution_site import hub as stream
 from execution_site.hub import Sealed, Subscriber, hub
+from execution_site.permissions import SOCKETS
 from orders import authentication, selectors
 from orders.authentication import AuthenticationFailed, Principal
 
@@ -176,6 +177,13 @@ def _after(scope: dict[str, Any]) -> int | None:
 
 
 def _principal(scope: dict[str, Any]) -> Principal | None:
+    """Return who connects, None where they may not listen."""
+    principal = _known(scope)
+    may_listen = principal is not None and SOCKETS["ws/stream"] in principal.rights
+    return principal if may_listen else None
+
+
+def _known(scope: dict[str, Any]) -> Principal | None:
     """Return who connects: an API key's client, or the session's user from our own pages."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
     if key := headers.get(b"authorization"):

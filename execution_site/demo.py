@@ -14,7 +14,8 @@ from brokers.feeds.synthetic import INSTRUMENTS
 from brokers.models import Broker, BrokerConnection, Environment, Instrument
 from execution_site import demo_chain
 from execution_site.models import Seed
-from orders.clients import ApiClient, Scope, issue_key
+from execution_site.permissions import Scope
+from orders.clients import ApiClient, issue_key
 from risk import control
 from risk.breakers import BreakerKind
 from risk.facts import SystemMode
@@ -23,6 +24,7 @@ from risk.models import Breaker, RiskLimit
 
 ACCOUNT = "paper"
 STRATEGY_CLIENT = "demo-strategy"
+STRATEGIST = "strategist"  # whose client that is: nobody who can sign in, so anybody approves
 TRADERS = "traders"
 USERS = {"admin": "admin-demo", "trader": "trader-demo"}
 LIMITS = {
@@ -42,6 +44,9 @@ TRADER_PERMISSIONS = (
     "change_order",
     "change_mode",
     "engage_kill",
+    "release_kill",
+    "reset_breaker",
+    "control_installation",
     "approve_change",
 )
 
@@ -159,7 +164,8 @@ def _clients(seeding: Seeding, connection: BrokerConnection) -> None:
         ApiClient.objects.create(name="trader", user=trader).accounts.add(connection)
     strategy = ApiClient.objects.filter(name=STRATEGY_CLIENT)
     if seeding.wants("client strategy", there=strategy.exists()):
-        ApiClient.objects.create(name=STRATEGY_CLIENT).accounts.add(connection)
+        owner, _created = User.objects.get_or_create(username=STRATEGIST)
+        ApiClient.objects.create(name=STRATEGY_CLIENT, owner=owner).accounts.add(connection)
 
 
 def _strategy_key(seeding: Seeding) -> None:

@@ -1,5 +1,8 @@
 """Who submits, and what came of it. Keys are revoked here; everything else is to be read."""
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
@@ -9,12 +12,14 @@ from django.utils import timezone
 from execution_site import audit
 from execution_site.console import (
     AuditedAdmin,
+    AuditedForm,
     ReadOnlyAdmin,
     ReadOnlyInline,
     ReasonForm,
     reason_given,
 )
 from orders import admin_control, admin_limits, admin_risk  # noqa: F401 they register
+from orders.clients import networks_of
 from orders.models import (
     ApiClient,
     ApiKey,
@@ -27,6 +32,17 @@ from orders.models import (
     VenueOrder,
 )
 from orders.payloads import time_text
+
+
+class KeyForm(AuditedForm):
+    """Where from and how long a key is good."""
+
+    def clean_networks(self) -> list[str]:
+        """Take networks there are."""
+        try:
+            return networks_of(self.cleaned_data["networks"] or [])
+        except ValueError as e:
+            raise forms.ValidationError(str(e)) from e
 
 
 class KeyInline(ReadOnlyInline):
@@ -72,28 +88,35 @@ class ApiClientAdmin(AuditedAdmin):
     action_form = ReasonForm
     actions = ("revoke_keys",)
 
-    @admin.action(description="Revoke all keys of the selected clients", permissions=("change",))
+    @admin.action(description="Revoke all keys of the selected clients")
     def revoke_keys(self, request: HttpRequest, queryset: QuerySet[ApiClient]) -> None:
         """Revoke what is left of these clients' keys."""
         revoke(self, request, ApiKey.objects.filter(client__in=queryset))
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnlyAdmin):
-    """Keys; `create_api_key` makes them and shows the secret once."""
+class ApiKeyAdmin(AuditedAdmin):
+    """Keys: where from and how long they are good. `create_api_key` makes them."""
 
+    form = KeyForm
     list_display = ("prefix", "client", "scopes", "created_at", "expires_at", "revoked_at")
     list_select_related = ("client",)
     search_fields = ("prefix__exact", "client__name")
-    exclude = ("secret_hash",)
+    fields = ("prefix", "client", "scopes", "networks", "expires_at", "revoked_at", "reason")
+    readonly_fields = ("prefix", "client", "scopes", "revoked_at")
+    ordering = ("-pk",)
     action_form = ReasonForm
     actions = ("revoke_selected",)
 
-    def has_revoke_permission(self, request: HttpRequest) -> bool:
-        """Tell whether this person may take a key away."""
-        return request.user.has_perm("orders.change_apikey")
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse: a command makes keys and shows the secret once."""
+        return False
 
-    @admin.action(description="Revoke the selected keys", permissions=("revoke",))
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse: a key is revoked instead."""
+        return False
+
+    @admin.action(description="Revoke the selected keys")
     def revoke_selected(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         """Revoke these keys."""
         revoke(self, request, queryset)

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from execution_site.console import ReadOnlyAdmin, ReasonForm, reason_given
+from execution_site.console import ReadOnlyAdmin, ReasonForm, actor_of, reason_given
 from orders import emergency, proposals
 from risk import control
 from risk.facts import KillLevel, SystemMode
@@ -57,54 +57,42 @@ class SystemControlAdmin(ReadOnlyAdmin):
         context = {"kills": list(engaged()), **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)
 
-    def has_change_mode_permission(self, request: HttpRequest) -> bool:
-        """Tell whether this person may change the mode."""
-        return request.user.has_perm("risk.change_mode")
-
-    def has_engage_kill_permission(self, request: HttpRequest) -> bool:
-        """Tell whether this person may engage and release the kill switch."""
-        return request.user.has_perm("risk.engage_kill")
-
-    @admin.action(description="Switch to GUIDE: signals are refused", permissions=("change_mode",))
+    @admin.action(description="Switch to GUIDE: signals are refused")
     def switch_to_guide(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
         """Refuse every signal from now on."""
         self._set_mode(request, SystemMode.GUIDE)
 
-    @admin.action(
-        description="Switch to SUPERVISED: a person approves", permissions=("change_mode",)
-    )
+    @admin.action(description="Switch to SUPERVISED: a person approves")
     def switch_to_supervised(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
         """Let what risk admits wait for a person from now on."""
         self._set_mode(request, SystemMode.SUPERVISED)
 
-    @admin.action(
-        description="Switch to AUTONOMOUS: signals are traded", permissions=("change_mode",)
-    )
+    @admin.action(description="Switch to AUTONOMOUS: signals are traded")
     def switch_to_autonomous(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
         """Send what risk admits from now on."""
         self._set_mode(request, SystemMode.AUTONOMOUS)
 
-    @admin.action(description="Switch live trading on", permissions=("change_mode",))
+    @admin.action(description="Switch live trading on")
     def switch_live_on(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
         """Let orders reach live venues."""
         self._set_live(request, True)
 
-    @admin.action(description="Switch live trading off", permissions=("change_mode",))
+    @admin.action(description="Switch live trading off")
     def switch_live_off(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
         """Keep orders from live venues."""
         self._set_live(request, False)
 
-    @admin.action(description="Engage kill: HALTED", permissions=("engage_kill",))
+    @admin.action(description="Engage kill: HALTED")
     def engage_halted(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
         """Let nothing but cancels pass."""
         self._engage(request, KillLevel.HALTED)
 
-    @admin.action(description="Engage kill: REDUCE_ONLY", permissions=("engage_kill",))
+    @admin.action(description="Engage kill: REDUCE_ONLY")
     def engage_reduce_only(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
         """Let nothing but cancels and reduce-only orders pass."""
         self._engage(request, KillLevel.REDUCE_ONLY)
 
-    @admin.action(description="Release kill", permissions=("engage_kill",))
+    @admin.action(description="Release kill")
     def release_kill(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
         """Let orders pass again, as the mode allows."""
         self._propose_or_apply(
@@ -127,9 +115,11 @@ class SystemControlAdmin(ReadOnlyAdmin):
     def _propose_or_apply(
         self, request: HttpRequest, kind: ChangeKind, *, target: str, after: Any, said: str
     ) -> None:
-        def change(actor: str, reason: str) -> str:
+        by = actor_of(request)
+
+        def change(_: str, reason: str) -> str:
             proposed = proposals.propose_or_apply(
-                kind, target=target, after=after, actor=actor, reason=reason, now=timezone.now()
+                kind, target=target, after=after, actor=by, reason=reason, now=timezone.now()
             )
             return said if proposed is None else "Proposed: a second person must approve it."
 

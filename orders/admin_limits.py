@@ -14,7 +14,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 
 from brokers.models import BrokerConnection
-from execution_site.console import AuditedAdmin, json_values
+from execution_site.console import AuditedAdmin, actor_of, json_values
 from orders import limit_changes, limit_preview, limit_use
 from orders.limit_forms import CONFIRM, EndForm, InForce, LimitForm
 from risk import locks
@@ -94,7 +94,9 @@ class RiskLimitAdmin(AuditedAdmin):
     ) -> HttpResponse:
         """Show the form, then the effect of what it says, then save what was shown."""
         row = None if object_id is None else self._row(object_id)
-        allowed = self.has_change_permission(request) if row else self.has_add_permission(request)
+        allowed = (
+            self.has_change_permission(request, row) if row else self.has_add_permission(request)
+        )
         if request.method != "POST" or not allowed or (object_id and not row):
             context = {**(extra_context or {}), **self._use(row)}
             return super().changeform_view(request, object_id, form_url, context)
@@ -120,7 +122,7 @@ class RiskLimitAdmin(AuditedAdmin):
         if limit_changes.takes_two(was, obj):
             limit_changes.propose(
                 obj,
-                actor=request.user.get_username(),
+                actor=actor_of(request),
                 reason=form.cleaned_data["reason"],
                 now=timezone.now(),
             )
@@ -149,7 +151,7 @@ class RiskLimitAdmin(AuditedAdmin):
             return self.response_post_save_change(request, obj)
         return super().response_change(request, obj)
 
-    @admin.action(description="End the selected limits…", permissions=("change",))
+    @admin.action(description="End the selected limits…")
     def end_selected(self, _: HttpRequest, rows: QuerySet[RiskLimit]) -> HttpResponse:
         """Go to the page that shows what ending these does."""
         asked = "&".join(f"id={pk}" for pk in rows.order_by("pk").values_list("pk", flat=True))
@@ -161,8 +163,10 @@ class RiskLimitAdmin(AuditedAdmin):
             raise PermissionDenied
         now = timezone.now()
         ids = [pk for pk in (request.POST or request.GET).getlist("id") if pk.isdecimal()]
-        found = RiskLimit.objects.filter(pk__in=ids).select_related("connection").order_by("pk")
-        rows = [row for row in found if not row.has_ended(now)]
+        found = self.get_queryset(request).filter(pk__in=ids).select_related("connection")
+        rows = [row for row in found.order_by("pk") if not row.has_ended(now)]
+        if not all(self.reaches(request, row) for row in rows):
+            raise PermissionDenied
         if not rows:
             self.message_user(request, "No such limit is in force.", messages.WARNING)
             return HttpResponseRedirect(reverse("admin:risk_risklimit_changelist"))
@@ -186,7 +190,7 @@ class RiskLimitAdmin(AuditedAdmin):
         return TemplateResponse(request, "admin/risk/risklimit/end.html", context)
 
     def _end(self, request: HttpRequest, rows: list[RiskLimit], reason: str) -> HttpResponse:
-        actor, now = request.user.get_username(), timezone.now()
+        actor, now = actor_of(request), timezone.now()
         made = [limit_changes.end(row.pk, actor=actor, reason=reason, now=now) for row in rows]
         said = PROPOSED if any(made) else f"Ended: {', '.join(map(str, rows))}."
         self.message_user(request, said, messages.WARNING)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -12,11 +13,12 @@ from execution_site.console import (
     AuditedAdmin,
     ReadOnlyAdmin,
     ReasonForm,
+    actor_of,
     reason_given,
 )
 from orders import breaker_watch, emergency, proposals
 from orders.models import Approval
-from risk.four_eyes import ChangeRequest, FourEyesRule
+from risk.four_eyes import ChangeRequest, FourEyesRule, SamePerson
 from risk.kills import KillSwitch
 from risk.models import (
     Breaker,
@@ -60,17 +62,17 @@ class BreakerAdmin(AuditedAdmin):
         """Refuse: the log names breakers by their ids, so one is switched off instead."""
         return False
 
-    def has_reset_permission(self, request: HttpRequest) -> bool:
-        """Tell whether this person may reset breakers."""
-        return request.user.has_perm("risk.reset_breaker")
-
-    @admin.action(description="Arm again", permissions=("reset",))
+    @admin.action(description="Arm again")
     def arm_again(self, request: HttpRequest, rows: QuerySet[Breaker]) -> None:
         """Reset the selected breakers, with a reason."""
         if (reason := reason_given(self, request)) is None:
             return
+        actor = request.user.get_username()
         for row in rows:
-            actor = request.user.get_username()
+            if not self.reaches(request, row):
+                self.message_user(request, f"{row}: beyond your accounts.", messages.ERROR)
+                return
+        for row in rows:
             breaker_watch.reset(row.pk, actor=actor, reason=reason, now=timezone.now())
         self.message_user(request, "Armed again.", messages.WARNING)
 
@@ -84,16 +86,12 @@ class ChangeRequestAdmin(ReadOnlyAdmin):
     action_form = ReasonForm
     actions = ("approve", "decline")
 
-    def has_approve_permission(self, request: HttpRequest) -> bool:
-        """Tell whether this person may decide on proposals."""
-        return request.user.has_perm("risk.approve_change")
-
-    @admin.action(description="Approve and apply", permissions=("approve",))
+    @admin.action(description="Approve and apply")
     def approve(self, request: HttpRequest, rows: QuerySet[ChangeRequest]) -> None:
         """Apply what another has proposed."""
         self._decide(request, rows, proposals.approve, "applied")
 
-    @admin.action(description="Decline", permissions=("approve",))
+    @admin.action(description="Decline")
     def decline(self, request: HttpRequest, rows: QuerySet[ChangeRequest]) -> None:
         """Decline proposals, or withdraw one's own."""
         self._decide(request, rows, proposals.decline, "declined")
@@ -109,8 +107,10 @@ class ChangeRequestAdmin(ReadOnlyAdmin):
             return
         for row in rows:
             try:
-                decide(row.pk, actor=request.user.get_username(), reason=reason, now=timezone.now())
-            except (proposals.NotDecidable, proposals.SamePerson, emergency.NotReleasable) as e:
+                if not self.reaches(request, row):
+                    raise PermissionDenied
+                decide(row.pk, actor=actor_of(request), reason=reason, now=timezone.now())
+            except (proposals.NotDecidable, SamePerson, emergency.NotReleasable) as e:
                 self.message_user(request, f"{row}: {e}.", messages.ERROR)
             else:
                 self.message_user(request, f"{row.kind} {row.target}: {done}.", messages.WARNING)

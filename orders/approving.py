@@ -10,6 +10,7 @@ from django.db import transaction
 
 from brokers.instruments import optional_text
 from execution_site import audit
+from execution_site.audit import Actor
 from execution_site.events import EventType, record_event
 from execution_site.idempotency import once
 from orders import facts, hints
@@ -22,6 +23,7 @@ from orders.payloads import signal_json, time_text
 from orders.requests import SignalRequest
 from orders.situation import Asked
 from risk import locks
+from risk.four_eyes import check_two_persons
 from risk.gate import Verdict
 
 Outcome = Approval.Outcome
@@ -34,25 +36,29 @@ class NotWaiting(Exception):
 
 
 def approve(
-    request: SignalRequest, signal_id: int, *, actor: str, now: datetime
+    request: SignalRequest, signal_id: int, *, actor: Actor, now: datetime
 ) -> tuple[Signal, Verdict, Order | None]:
     """Judge a waiting signal again, all checks, and queue its order where it still passes.
 
     `request` is what the client sent, read again. The order is None where risk now refuses.
 
+    :raises SamePerson: whoever approves sent it, or it cannot be told
     :raises NotWaiting: it was decided before, or has expired
     """
     signal = Signal.objects.select_related("client", "connection", "instrument").get(pk=signal_id)
     account, symbol = signal.connection.name, signal.traded.symbol
     known = facts.references(account, symbol, now=now)
     day = signal.connection.trading_date(known.clock or now)
-    asked: Asked = asked_by(request, signal.client, approved_by=actor)
+    asked: Asked = asked_by(request, signal.client, approved_by=actor.name)
     with once():
         shared = facts.lock(known, asked, now=now)
         lock_rows(request, known)
         approval, signal = _waiting(signal_id, now=now)
+        check_two_persons(signal.client.person_id, actor.person)
         seen = facts.read(known, asked, shared, now=now, day=day)
-        wanted = ticket(request, client=signal.client.name, signal_id=signal.pk, approved_by=actor)
+        wanted = ticket(
+            request, client=signal.client.name, signal_id=signal.pk, approved_by=actor.name
+        )
         decided = decide(known, seen, asked, wanted, now=now, day=day)
         verdict, order = decided.verdict, decided.order
         approval.decision = decided.decision
@@ -65,7 +71,9 @@ def approve(
                 instrument_id=signal.traded.pk,
                 now=now,
             )
-        _settle(approval, signal, order, outcome, status, actor=actor, reason="approved", now=now)
+        _settle(
+            approval, signal, order, outcome, status, actor=actor.name, reason="approved", now=now
+        )
     if order is not None:
         hints.transmit(account)
     return signal, verdict, order

@@ -13,37 +13,51 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.request import Request
 
 from brokers.models import BrokerConnection
-from execution_site import statements
-from orders.clients import ApiClient, ApiKey, Scope
+from execution_site import permissions, statements
+from execution_site.audit import Actor
+from execution_site.permissions import AnyOf, Right
+from orders.clients import ApiClient, ApiKey
 
 KEYWORD = "Api-Key"
-PERMISSIONS = {
-    Scope.TRADE: "orders.add_signal",
-    Scope.CONTROL: "risk.engage_kill",
-    Scope.APPROVE: "risk.approve_change",
-}
+NO_KEY = "no such key, or it is revoked or expired"
 
 AuthenticationFailed = exceptions.AuthenticationFailed
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The client behind a request, what it may do, and its accounts (name to row id)."""
+    """The client behind a request, its rights, and its accounts (name to row id)."""
 
     client: ApiClient
-    scopes: frozenset[str]
+    rights: frozenset[Right]
     accounts: dict[str, int]
     name: str
     is_staff: bool
+    person: int | None
     is_authenticated: bool = True
 
-    def require(self, scope: Scope) -> None:
-        """Refuse what the scopes do not cover.
+    @property
+    def actor(self) -> Actor:
+        """Return who acts, for what takes two persons."""
+        return Actor(self.name, self.person)
 
-        :raises PermissionDenied: naming the scope
+    def require(self, wanted: AnyOf) -> None:
+        """Refuse what the rights do not cover.
+
+        :raises PermissionDenied: naming what it needs
         """
-        if scope.value not in self.scopes:
-            raise exceptions.PermissionDenied(f"this needs the scope {scope.value}")
+        permissions.require(self.rights, wanted)
+
+    def require_reach(self, account: str | None) -> None:
+        """Refuse an account that is not theirs; None stands for everything.
+
+        :raises PermissionDenied: naming it
+        """
+        permissions.require_reach(self.rights, self.accounts, account)
+
+    def reaches(self, account: str | None) -> bool:
+        """Tell whether an account is theirs; None stands for everything."""
+        return Right.INSTALLATION in self.rights if account is None else account in self.accounts
 
 
 def principal_for_key(header: str, address: str, *, now: datetime) -> Principal:
@@ -56,13 +70,18 @@ def principal_for_key(header: str, address: str, *, now: datetime) -> Principal:
     if keyword.lower() != KEYWORD.lower() or not secret:
         raise AuthenticationFailed("the header is not: Api-Key PREFIX.SECRET")
     row = statements.first(_KEY, [prefix])
-    found = None if row is None else _key(row)
-    if found is None or not found.accepts(secret, now=now) or not found.client.is_active:
-        raise AuthenticationFailed("no such key, or it is revoked or expired")
+    if row is None:
+        raise AuthenticationFailed(NO_KEY)
+    found = _key(row)
+    if not found.accepts(secret, now=now) or not found.client.is_active:
+        raise AuthenticationFailed(NO_KEY)
     if found.networks and not _within(address, found.networks):
         raise AuthenticationFailed("the key is not good from this address")
-    accounts = dict(row[-1] or ()) if row else {}
-    return Principal(found.client, frozenset(found.scopes), accounts, found.client.name, False)
+    client, (*_, is_active, accounts) = found.client, row
+    if not is_active:
+        raise AuthenticationFailed("the person whose key it is, is not active")
+    rights = permissions.rights_of_scopes(found.scopes)
+    return Principal(client, rights, dict(accounts or ()), client.name, False, client.person_id)
 
 
 def _key(row: tuple[Any, ...]) -> ApiKey:
@@ -80,11 +99,11 @@ def principal_for_user(user: User) -> Principal:
     client = ApiClient.objects.filter(user=user).first()
     if client is None:
         client = ApiClient.objects.create(name=f"user-{user.pk}", user=user)
-    scopes = {Scope.READ.value}
-    scopes |= {scope.value for scope, needed in PERMISSIONS.items() if user.has_perm(needed)}
-    visible = BrokerConnection.objects.all() if user.is_superuser else client.accounts.all()
+    own = permissions.accounts_of(user)
+    visible = BrokerConnection.objects.all() if own is None else client.accounts.all()
     accounts = dict(visible.values_list("name", "pk"))
-    return Principal(client, frozenset(scopes), accounts, user.get_username(), user.is_staff)
+    rights = permissions.rights_of(user)
+    return Principal(client, rights, accounts, user.get_username(), user.is_staff, user.pk)
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -129,12 +148,16 @@ def _names(model: type[Model]) -> tuple[str, ...]:
 
 
 _KEY_COLUMNS, _CLIENT_COLUMNS = _names(ApiKey), _names(ApiClient)
-#: A key with its client and its accounts: asked with every request, so it is prepared.
+#: A key with its client, whether its person is active, and its accounts: asked with every request,
+#: so it is prepared.
 _KEY = f"""
 SELECT {", ".join(f"k.{name}" for name in _KEY_COLUMNS)},
        {", ".join(f"c.{name}" for name in _CLIENT_COLUMNS)},
+       coalesce(u.is_active, true),
        (SELECT json_agg(json_build_array(b.name, b.id)) FROM orders_apiclient_accounts a
         JOIN brokers_brokerconnection b ON b.id = a.brokerconnection_id
         WHERE a.apiclient_id = c.id)
-FROM orders_apikey k JOIN orders_apiclient c ON c.id = k.client_id WHERE k.prefix = %s
+FROM orders_apikey k JOIN orders_apiclient c ON c.id = k.client_id
+LEFT JOIN auth_user u ON u.id = coalesce(c.owner_id, c.user_id)
+WHERE k.prefix = %s
 """  # noqa: S608 our own names

@@ -2,9 +2,10 @@
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
+from collections.abc import Iterable
 from datetime import datetime
-from enum import StrEnum
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -16,21 +17,23 @@ PREFIX_BYTES = 6
 SECRET_BYTES = 32
 
 
-class Scope(StrEnum):
-    """What a key may do."""
-
-    READ = "read"
-    TRADE = "trade"
-    CONTROL = "control"
-    APPROVE = "approve"
-
-
 class ApiClient(models.Model):
-    """A sender of signals: a strategy's process, or a person's browser. It outlives its keys."""
+    """A sender of signals: a strategy's process, or a person's browser. It outlives its keys.
+
+    `user` is set for a person's browser, `owner` for whatever else is theirs.
+    """
 
     name = models.SlugField(max_length=64, unique=True)
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True
+    )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="api_clients",
+        help_text="The person whose client this is. One of nobody's neither proposes nor approves.",
     )
     accounts = models.ManyToManyField(BrokerConnection, blank=True)
     is_active = models.BooleanField(default=True)
@@ -41,6 +44,11 @@ class ApiClient(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def person_id(self) -> int | None:
+        """Return the id of the person behind it, None where nobody is."""
+        return self.owner_id or self.user_id
 
 
 class ApiKey(models.Model):
@@ -73,10 +81,25 @@ def hash_secret(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def networks_of(texts: Iterable[str]) -> list[str]:
+    """Return networks in their one spelling: an address, or CIDR.
+
+    :raises ValueError: one is none
+    """
+    return [str(ipaddress.ip_network(text.strip())) for text in texts if text.strip()]
+
+
 def issue_key(
-    client: ApiClient, *, scopes: list[str], expires_at: datetime | None = None
+    client: ApiClient,
+    *,
+    scopes: list[str],
+    networks: Iterable[str] = (),
+    expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """Make a key and return it with `PREFIX.SECRET`, which is shown this once."""
+    """Make a key and return it with `PREFIX.SECRET`, which is shown this once.
+
+    :raises ValueError: a network is none
+    """
     prefix, secret = (
         secrets.token_hex(PREFIX_BYTES),
         secrets.token_urlsafe(SECRET_BYTES),
@@ -86,6 +109,7 @@ def issue_key(
         prefix=prefix,
         secret_hash=hash_secret(secret),
         scopes=scopes,
+        networks=networks_of(networks),
         expires_at=expires_at,
     )
     return key, f"{prefix}.{secret}"

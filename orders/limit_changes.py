@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from execution_site.audit import Actor
 from execution_site.console import json_values
 from orders import proposals
 from risk.four_eyes import ChangeKind, ChangeRequest, FourEyesRule
@@ -30,7 +31,7 @@ def takes_two(was: RiskLimit | None, new: RiskLimit) -> bool:
     return widens(was, new) and FourEyesRule.objects.filter(kind=ChangeKind.LIMIT_UP).exists()
 
 
-def propose(limit: RiskLimit, *, actor: str, reason: str, now: datetime) -> ChangeRequest:
+def propose(limit: RiskLimit, *, actor: Actor, reason: str, now: datetime) -> ChangeRequest:
     """Propose that a limit gets the values it has in memory, in the caller's transaction."""
     return proposals.propose(
         ChangeKind.LIMIT_UP, **_proposed(limit), actor=actor, reason=reason, now=now
@@ -44,7 +45,7 @@ def ended(limit: RiskLimit, *, now: datetime) -> RiskLimit:
     return copy
 
 
-def end(limit_id: int, *, actor: str, reason: str, now: datetime) -> ChangeRequest | None:
+def end(limit_id: int, *, actor: Actor, reason: str, now: datetime) -> ChangeRequest | None:
     """End a limit now, or propose to; it is kept, since verdicts name it.
 
     :raises audit.ReasonRequired: without a reason

@@ -11,14 +11,22 @@ from typing import Any
 
 from django.db import transaction
 
+from brokers.models import BrokerConnection
 from execution_site import audit
+from execution_site.audit import Actor
 from execution_site.console import json_values
 from execution_site.idempotency import once
 from orders import emergency
 from orders.payloads import time_text
 from risk import control, locks
 from risk.facts import SystemMode
-from risk.four_eyes import ChangeKind, ChangeRequest, FourEyesRule
+from risk.four_eyes import (
+    ChangeKind,
+    ChangeRequest,
+    FourEyesRule,
+    SamePerson,
+    check_two_persons,
+)
 from risk.kills import Scope, of_scope
 from risk.models import RiskLimit
 
@@ -32,29 +40,26 @@ class NotDecidable(Exception):
     code = "proposal_not_open"
 
 
-class SamePerson(Exception):
-    """Somebody tried to approve a proposal of their own. `code` is stable."""
-
-    code = "needs_second_person"
-
-
 @dataclass(frozen=True, slots=True)
 class _Change:
     """How a kind of change reads what is there, and how it is made, in the caller's transaction.
 
-    `drains`: senders that were granted before it are waited out after the commit.
+    `account` names the account that it is about, "" where it is about everything. `drains`: senders
+    that were granted before it are waited out after the commit.
     """
 
     read: Callable[[str, Any], Any]
     make: Callable[[Any, str, str, datetime], None]
+    account: Callable[[Any], str] = lambda _: ""
     drains: bool = False
 
 
 def propose_or_apply(
-    kind: ChangeKind, *, target: str, after: Any, actor: str, reason: str, now: datetime
+    kind: ChangeKind, *, target: str, after: Any, actor: Actor, reason: str, now: datetime
 ) -> ChangeRequest | None:
     """Make a change at once, or propose it where its kind takes two people; return the proposal.
 
+    :raises SamePerson: it takes two, and the actor is not known to be one
     :raises audit.ReasonRequired: without a reason
     """
     if not reason.strip():
@@ -64,25 +69,30 @@ def propose_or_apply(
         if FourEyesRule.objects.filter(kind=kind).exists():
             row = propose(kind, target=target, after=after, actor=actor, reason=reason, now=now)
         else:
-            change.make(after, actor, reason, now)
+            change.make(after, actor.name, reason, now)
     if row is None and change.drains:
         control.drain_or_leave()
     return row
 
 
 def propose(
-    kind: ChangeKind, *, target: str, after: Any, actor: str, reason: str, now: datetime
+    kind: ChangeKind, *, target: str, after: Any, actor: Actor, reason: str, now: datetime
 ) -> ChangeRequest:
     """Propose a change, in the caller's transaction.
 
+    :raises SamePerson: the actor is not known to be a person
     :raises audit.ReasonRequired: without a reason
     """
+    if actor.person is None:
+        raise SamePerson("a client that belongs to nobody can propose nothing")
     row = ChangeRequest.objects.create(
         kind=kind,
         target=target,
         before=_CHANGES[kind].read(target, after),
         after=after,
-        proposer=actor,
+        account=_CHANGES[kind].account(after),
+        proposer=actor.name,
+        proposing_person_id=actor.person,
         reason=reason.strip(),
         proposed_at=now,
         expires_at=now + GOOD_FOR,
@@ -91,24 +101,23 @@ def propose(
     return row
 
 
-def approve(proposal_id: int, *, actor: str, reason: str, now: datetime) -> ChangeRequest:
+def approve(proposal_id: int, *, actor: Actor, reason: str, now: datetime) -> ChangeRequest:
     """Apply another's proposal.
 
-    :raises SamePerson: it is one's own
+    :raises SamePerson: it is one's own, or it cannot be told whose it is
     :raises NotDecidable: it was decided before, has expired, or what it changes has changed
     :raises audit.ReasonRequired: without a reason
     """
     with once():
         row = _open(proposal_id, now=now)
-        if row.proposer == actor:
-            raise SamePerson("a second person must approve this")
+        check_two_persons(row.proposing_person_id, actor.person)
         change = _CHANGES[ChangeKind(row.kind)]
         if change.read(row.target, row.after) != row.before:
             _decide(row, Status.STALE, actor=actor, reason="what it changes has changed", now=now)
         else:
             _decide(row, Status.APPLIED, actor=actor, reason=reason, now=now)
             said = f"{row.reason} (proposed by {row.proposer}; approved: {reason.strip()})"
-            change.make(row.after, f"{row.proposer} and {actor}", said, now)
+            change.make(row.after, f"{row.proposer} and {actor.name}", said, now)
     if row.status == Status.STALE:
         raise NotDecidable("what it changes has changed since it was proposed")
     if change.drains:
@@ -116,7 +125,7 @@ def approve(proposal_id: int, *, actor: str, reason: str, now: datetime) -> Chan
     return row
 
 
-def decline(proposal_id: int, *, actor: str, reason: str, now: datetime) -> ChangeRequest:
+def decline(proposal_id: int, *, actor: Actor, reason: str, now: datetime) -> ChangeRequest:
     """Decline a proposal; its proposer may withdraw it so.
 
     :raises NotDecidable: it was decided before, or has expired
@@ -150,6 +159,7 @@ def describe(row: ChangeRequest) -> dict[str, Any]:
         "id": row.pk,
         "kind": row.kind,
         "target": row.target,
+        "account": row.account or None,
         "before": row.before,
         "after": row.after,
         "proposer": row.proposer,
@@ -171,20 +181,20 @@ def _open(proposal_id: int, *, now: datetime) -> ChangeRequest:
 
 
 def _decide(
-    row: ChangeRequest, status: ChangeRequest.Status, *, actor: str, reason: str, now: datetime
+    row: ChangeRequest, status: ChangeRequest.Status, *, actor: Actor, reason: str, now: datetime
 ) -> None:
     if not reason.strip():
         raise audit.ReasonRequired(row.kind)
-    row.status, row.decided_by = status, actor
+    row.status, row.decided_by, row.deciding_person_id = status, actor.name, actor.person
     row.decided_at, row.decision_reason = now, reason.strip()
     row.save()
     _audit(row, f"change_{status.value.lower()}", actor=actor, reason=reason, now=now)
 
 
-def _audit(row: ChangeRequest, action: str, *, actor: str, reason: str, now: datetime) -> None:
+def _audit(row: ChangeRequest, action: str, *, actor: Actor, reason: str, now: datetime) -> None:
     audit.record(
         action,
-        actor=actor,
+        actor=actor.name,
         reason=reason,
         at=now,
         before=row.before,
@@ -211,6 +221,15 @@ def _read_kill(_: str, after: Any) -> Any:
 
 def _make_release(after: Any, actor: str, reason: str, now: datetime) -> None:
     emergency.release(_scope(after), actor=actor, reason=reason, now=now)
+
+
+def _account_of_kill(after: Any) -> str:
+    return after["account"] or ""
+
+
+def _account_of_limit(after: Any) -> str:
+    pk = after["values"]["connection"]
+    return "" if pk is None else BrokerConnection.objects.get(pk=pk).name
 
 
 def _read_limit(target: str, _: Any) -> Any:
@@ -244,6 +263,6 @@ def _make_limit(after: Any, actor: str, reason: str, now: datetime) -> None:
 
 _CHANGES: Mapping[ChangeKind, _Change] = {
     ChangeKind.MODE: _Change(_read_mode, _make_mode, drains=True),
-    ChangeKind.KILL_RELEASE: _Change(_read_kill, _make_release),
-    ChangeKind.LIMIT_UP: _Change(_read_limit, _make_limit),
+    ChangeKind.KILL_RELEASE: _Change(_read_kill, _make_release, _account_of_kill),
+    ChangeKind.LIMIT_UP: _Change(_read_limit, _make_limit, _account_of_limit),
 }

@@ -16,7 +16,8 @@ from brokers.instrument_rows import TermsHeld, what_holds
 from brokers.instruments import InstrumentKind
 from brokers.models import Broker, BrokerConnection, Environment, Instrument, MarketClock, Quote
 from brokers.symbols import Symbol
-from orders.clients import ApiClient, ApiKey, Scope, issue_key
+from execution_site.permissions import Scope
+from orders.clients import ApiClient, ApiKey, issue_key
 
 SUFFIX = ".R"
 CHAIN_SUFFIX = "-R"  # a point has no place in the symbol of an option

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
@@ -12,6 +13,25 @@ class ChangeKind(StrEnum):
     LIMIT_UP = "limit_up"
     KILL_RELEASE = "kill_release"
     MODE = "mode"
+
+
+class SamePerson(Exception):
+    """It takes two persons, and these are not known to be two. `code` is stable."""
+
+    code = "needs_second_person"
+
+
+def check_two_persons(first: int | None, second: int | None) -> None:
+    """Refuse two actors who are one person, by whichever client, key or browser they come.
+
+    A key that belongs to nobody could be anybody's.
+
+    :raises SamePerson: they are one, or it cannot be told
+    """
+    if first is None or second is None:
+        raise SamePerson("this takes two persons, and a client that belongs to nobody is none")
+    if first == second:
+        raise SamePerson("a second person must approve this")
 
 
 class FourEyesRule(models.Model):
@@ -32,7 +52,7 @@ class ChangeRequest(models.Model):
     """A change that one person has proposed and another decides on, within 15 minutes.
 
     `before` is what was there when it was proposed: where that has changed meanwhile, the proposal
-    is stale and is not applied.
+    is stale and is not applied. `account` is empty where it concerns everything.
     """
 
     class Status(models.TextChoices):
@@ -48,12 +68,19 @@ class ChangeRequest(models.Model):
     target = models.CharField(max_length=200)
     before = models.JSONField()
     after = models.JSONField()
+    account = models.CharField(max_length=64, blank=True)
     proposer = models.CharField(max_length=150)
+    proposing_person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
+    )
     reason = models.TextField()
     proposed_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
     decided_by = models.CharField(max_length=150, blank=True)
+    deciding_person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
+    )
     decided_at = models.DateTimeField(null=True)
     decision_reason = models.TextField(blank=True)
 
@@ -62,6 +89,10 @@ class ChangeRequest(models.Model):
             models.CheckConstraint(
                 name="two_people_for_a_change",
                 condition=~Q(status="APPLIED") | ~Q(decided_by=F("proposer")),
+            ),
+            models.CheckConstraint(
+                name="two_persons_for_a_change",
+                condition=~Q(status="APPLIED") | ~Q(deciding_person=F("proposing_person")),
             ),
             models.CheckConstraint(
                 name="an_applied_change_was_decided",

@@ -58,7 +58,9 @@ class SystemControl(models.Model):
         constraints = [models.CheckConstraint(name="system_control_one_row", condition=Q(pk=1))]
         permissions = [
             ("change_mode", "Can change the system mode"),
-            ("engage_kill", "Can engage and release the kill switch"),
+            ("engage_kill", "Can engage the kill switch"),
+            ("release_kill", "Can release the kill switch"),
+            ("control_installation", "Can act on the whole installation, whatever the account"),
             ("approve_change", "Can approve what another has proposed"),
         ]
 

@@ -102,7 +102,15 @@ def account(db):
 @pytest.fixture
 def trader(account):
     """An API client that may trade on the account."""
-    client = ApiClient.objects.create(name="trader")
+    client = ApiClient.objects.create(name="trader", owner=User.objects.create_user("tom"))
+    client.accounts.add(account)
+    return client
+
+
+@pytest.fixture
+def manager(account):
+    """Another person's API client on the account."""
+    client = ApiClient.objects.create(name="manager", owner=User.objects.create_user("maria"))
     client.accounts.add(account)
     return client
 
@@ -150,4 +158,4 @@ def site(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trade_key(site):
     """A key that may trade and control on the running site."""
-    return site.key("chaos", "read,trade,control")
+    return site.key("chaos", "read,trade,control,release,installation")

@@ -10,9 +10,9 @@ from django.contrib.auth.models import User
 from brokers.instruments import decimal_text
 from brokers.models import Environment, Instrument
 from execution_site.hub import snapshot_with_seq
+from execution_site.permissions import Right
 from orders import selectors
-from orders.authentication import principal_for_user
-from orders.clients import Scope
+from orders.authentication import Principal, principal_for_user
 from orders.lifecycle import OPEN, OrderStatus
 from orders.payloads import time_text
 from portfolio.holding import CONTEXT
@@ -41,10 +41,26 @@ def overview_context(user: User, *, now: datetime) -> dict[str, Any]:
         "charted": charted(state["fills"], state["positions"], state["quotes"]),
         "open_count": sum(order["status"] in OPEN for order in shown),
         "in_doubt_count": sum(order["status"] == OrderStatus.IN_DOUBT for order in shown),
-        "can_cancel": Scope.TRADE in principal.scopes,
-        "can_kill": Scope.CONTROL in principal.scopes,
+        "accounts": sorted(principal.accounts),
+        **allowed(principal),
     }
     return {**state, **derived}
+
+
+def allowed(principal: Principal) -> dict[str, bool]:
+    """Return what a person may do, as the templates ask."""
+    rights, everywhere = principal.rights, principal.reaches(None)
+    return {
+        "can_trade": Right.TRADE in rights,
+        "can_approve": Right.APPROVE in rights,
+        "can_change_mode": Right.CHANGE_MODE in rights,
+        "can_kill": Right.KILL in rights,
+        "can_kill_all": Right.KILL in rights and everywhere,
+        "can_release": Right.RELEASE_KILL in rights,
+        "can_release_all": Right.RELEASE_KILL in rights and everywhere,
+        "can_reset": Right.RESET_BREAKER in rights,
+        "reaches_all": everywhere,
+    }
 
 
 def charted(*tables: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -9,11 +9,10 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from brokers.models import Instrument
-from execution_site.dashboard.overview import environment, lights
+from execution_site.dashboard.overview import allowed, environment, lights
 from orders import approving, closing, limit_use, mass_actions, proposals, selectors
 from orders.approvals import Approval
 from orders.authentication import Principal, principal_for_user
-from orders.clients import Scope
 from orders.models import MassAction, Order, SignalStatus
 from orders.payloads import time_text
 from portfolio.models import Position
@@ -38,9 +37,8 @@ def shell_context(principal: Principal, *, now: datetime) -> dict[str, Any]:
         "open_count": working.count(),
         "in_doubt_count": system["in_doubt"],
         "waiting_count": waiting(accounts).count(),
-        "can_kill": Scope.CONTROL in principal.scopes,
-        "can_approve": Scope.APPROVE in principal.scopes,
-        "can_trade": Scope.TRADE in principal.scopes,
+        "accounts": accounts,
+        **allowed(principal),
     }
 
 
@@ -51,20 +49,24 @@ def risk_context(user: User, *, now: datetime) -> dict[str, Any]:
     book = limit_use.load(accounts)
     limits = [limit_use.describe(row, book) for row in limit_use.effective(accounts, now=now)]
     refused = selectors.signals(accounts).filter(status=SignalStatus.REFUSED).order_by("-pk")
-    proposed = ChangeRequest.objects.filter(status=ChangeRequest.Status.WAITING).order_by("-pk")
+    proposed = ChangeRequest.objects.filter(
+        status=ChangeRequest.Status.WAITING, account__in=["", *accounts]
+    ).order_by("-pk")
     context = shell_context(principal, now=now)
     for kill in context["system"]["kill_switches"]:
         kill["scope_json"] = json.dumps(kill["scope"])
     return context | {
         "modes": [mode.value for mode in SystemMode],
-        "accounts": accounts,
         "strategies": _strategies(accounts),
         "symbols": list(Instrument.objects.order_by("symbol").values_list("symbol", flat=True)),
         "limits": [_limit(row) for row in limits],
         "breakers": [_breaker(selectors.breaker_json(b)) for b in selectors.breakers_of(accounts)],
         "refusals": [selectors.describe_signal(signal) for signal in refused[:REFUSALS]],
-        "proposals": [proposals.describe(row) for row in proposed],
-        "own_name": principal.name,
+        "proposals": [
+            proposals.describe(row) | {"is_own": row.proposing_person_id == principal.person}
+            for row in proposed
+            if principal.reaches(row.account or None)
+        ],
         "actions": [_action(row) for row in mass_actions.shown(accounts, now=now)],
         "closes": [closing.describe(row) for row in closing.of_exits(accounts)],
     }

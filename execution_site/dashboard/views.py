@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -17,17 +16,15 @@ from execution_site.dashboard.risk import approvals_context, risk_context
 
 @never_cache
 @require_safe
-@login_required
 def show_overview(request: HttpRequest) -> HttpResponse:
     """Show what trades now: switches, money, positions, orders, fills, quotes and signals."""
     user = request.user
-    assert isinstance(user, User)  # login_required has seen to it
+    assert isinstance(user, User)  # the guard has seen to it
     return render(request, "dashboard/overview.html", overview_context(user, now=timezone.now()))
 
 
 @never_cache
 @require_safe
-@login_required
 def show_risk(request: HttpRequest) -> HttpResponse:
     """Show what may be traded: switches, limits with their use, breakers, the last refusals."""
     return _live(request, "dashboard/risk.html", risk_context)
@@ -35,7 +32,6 @@ def show_risk(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_safe
-@login_required
 def show_risk_state(request: HttpRequest) -> HttpResponse:
     """Show the part of the risk page that changes."""
     return _live(request, "dashboard/risk_state.html", risk_context)
@@ -43,7 +39,6 @@ def show_risk_state(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_safe
-@login_required
 def show_approvals(request: HttpRequest) -> HttpResponse:
     """Show the signals that wait for a person."""
     return _live(request, "dashboard/approvals.html", approvals_context)
@@ -51,7 +46,6 @@ def show_approvals(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_safe
-@login_required
 def show_approvals_state(request: HttpRequest) -> HttpResponse:
     """Show the part of the approvals page that changes."""
     return _live(request, "dashboard/approvals_state.html", approvals_context)
@@ -61,5 +55,5 @@ def _live(
     request: HttpRequest, template: str, context: Callable[..., dict[str, Any]]
 ) -> HttpResponse:
     user = request.user
-    assert isinstance(user, User)  # login_required has seen to it
+    assert isinstance(user, User)  # the guard has seen to it
     return render(request, template, context(user, now=timezone.now()))

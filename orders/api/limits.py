@@ -1,5 +1,7 @@
 """The limits with how much of them is used, and the proposals that wait for a second person."""
 
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
@@ -11,9 +13,9 @@ from execution_site.idempotency import keyed
 from execution_site.listing import ApiView
 from orders import limit_use, proposals
 from orders.api.actions import ReasonInput, reason_required
-from orders.clients import Scope
 from orders.emergency import NotReleasable
-from orders.proposals import NotDecidable, SamePerson
+from orders.proposals import NotDecidable
+from risk.four_eyes import SamePerson
 from risk.limits import Metric
 from risk.models import ChangeRequest
 
@@ -39,22 +41,27 @@ class ProposalList(ApiView):
     @extend_schema(operation_id="list_proposals", responses={200: dict})
     def get(self, request: ApiRequest) -> Response:
         """List the proposals that wait, newest first."""
-        request.auth.require(Scope.APPROVE)
-        rows = ChangeRequest.objects.filter(status=ChangeRequest.Status.WAITING).order_by("-pk")
+        waiting = _visible(request).filter(status=ChangeRequest.Status.WAITING)
+        rows = waiting.order_by("-pk")
         shown = [proposals.describe(row) for row in rows[:100]]
         return Response({"results": shown, "next": None, "previous": None})
+
+
+def _visible(request: ApiRequest) -> QuerySet[ChangeRequest]:
+    """Return the proposals that concern the client's accounts, or everything."""
+    return ChangeRequest.objects.filter(account__in=["", *request.auth.accounts])
 
 
 class _Decide(ApiView):
     """Deciding on one."""
 
     def decided(self, request: ApiRequest, pk: int, decide: object) -> Response:
-        request.auth.require(Scope.APPROVE)
         form = ReasonInput(data=request.data)
         form.is_valid(raise_exception=True)
         reason = form.validated_data["reason"]
+        request.auth.require_reach(get_object_or_404(_visible(request), pk=pk).account)
         try:
-            row = decide(pk, actor=request.auth.name, reason=reason, now=timezone.now())  # type: ignore[operator]
+            row = decide(pk, actor=request.auth.actor, reason=reason, now=timezone.now())  # type: ignore[operator]
         except ReasonRequired as e:
             raise reason_required() from e
         except SamePerson as e:

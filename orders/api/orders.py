@@ -12,7 +12,6 @@ from execution_site.idempotency import keyed
 from execution_site.listing import PAGING, ApiView
 from orders import closing, emergency, replacing, selectors
 from orders.api.actions import ScopeInput, action_answer, action_made, known_scope
-from orders.clients import Scope
 from orders.emergency import NotCancellable
 from orders.fields import ExactDecimal, NothingInput, StrictSerializer
 from orders.lifecycle import OrderStatus, PendingAction
@@ -91,7 +90,6 @@ class OrderCancel(ApiView):
     @keyed
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Cancel an order: at once before any send, else by asking its venue."""
-        request.auth.require(Scope.TRADE)
         NothingInput(data=request.data).is_valid(raise_exception=True)
         get_object_or_404(selectors.orders(request.auth.accounts), pk=pk)
         try:
@@ -129,7 +127,6 @@ class OrderModify(ApiView):
 
         With `If-Match` only the version that the order's ETag named is modified (412 otherwise).
         """
-        request.auth.require(Scope.TRADE)
         form = ModifyInput(data=request.data)
         form.is_valid(raise_exception=True)
         get_object_or_404(selectors.orders(request.auth.accounts), pk=pk)
@@ -195,7 +192,6 @@ class OrderCancelAll(ApiView):
 
         200 when all have ended, 202 while some are being cancelled: /actions/{id} says how it goes.
         """
-        request.auth.require(Scope.TRADE)
         form = CancelAllInput(data=request.data)
         form.is_valid(raise_exception=True)
         scope = known_scope(request, form.validated_data)

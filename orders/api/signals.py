@@ -17,13 +17,13 @@ from execution_site.listing import PAGING, ApiView
 from orders import approving, intake, selectors
 from orders.approving import NotWaiting
 from orders.authentication import Principal
-from orders.clients import Scope
 from orders.fields import NothingInput, StrictSerializer, Text
 from orders.intake import StoredAnswer
 from orders.models import Action, SignalStatus
 from orders.payloads import EXECUTED, refusal_problem
 from orders.requests import IdempotencyConflict, InvalidSignal, SignalRequest
 from orders.serializers import SignalInput
+from risk.four_eyes import SamePerson
 
 FILTERS = {
     "account": parameters.account("connection__name"),
@@ -77,8 +77,6 @@ class SignalList(ApiView):
     )
     def post(self, request: ApiRequest) -> HttpResponse:
         """Submit a signal: 202 when its order is queued, 422 when risk refused it."""
-        principal: Principal = request.auth
-        principal.require(Scope.TRADE)
         return answer(answered_once(_submit, request))
 
     @extend_schema(operation_id="list_signals", responses={200: dict})
@@ -109,7 +107,6 @@ class SignalApprove(ApiView):
     @keyed
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Judge it again, all checks, and queue its order: 202, or 422 where risk now refuses."""
-        request.auth.require(Scope.APPROVE)
         NothingInput(data=request.data).is_valid(raise_exception=True)
         signal = get_object_or_404(selectors.signals(request.auth.accounts), pk=pk)
         form = SignalInput(data=signal.body)
@@ -117,8 +114,10 @@ class SignalApprove(ApiView):
         asked = _request(form.validated_data, account=signal.connection.name, body=signal.body)
         try:
             signal, verdict, order = approving.approve(
-                asked, pk, actor=request.auth.name, now=timezone.now()
+                asked, pk, actor=request.auth.actor, now=timezone.now()
             )
+        except SamePerson as e:
+            raise Problem(403, e.code, str(e)) from e
         except NotWaiting as e:
             raise Problem(409, e.code, str(e)) from e
         answer = {
@@ -154,7 +153,6 @@ class SignalDecline(ApiView):
     @keyed
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Decline a signal, with a reason."""
-        request.auth.require(Scope.APPROVE)
         form = DeclineInput(data=request.data)
         form.is_valid(raise_exception=True)
         get_object_or_404(selectors.signals(request.auth.accounts), pk=pk)

@@ -13,6 +13,7 @@ from execution_site.audit import ReasonRequired
 from execution_site.http import ApiRequest, Problem
 from execution_site.idempotency import keyed
 from execution_site.listing import ApiView
+from execution_site.permissions import Right
 from orders import breaker_watch, emergency, mass_actions, proposals, selectors
 from orders.api.actions import (
     KillScopeInput,
@@ -23,13 +24,12 @@ from orders.api.actions import (
     known_scope,
     reason_required,
 )
-from orders.clients import Scope
 from orders.emergency import NotReleasable
 from orders.fields import StrictSerializer, Text
 from orders.serializers import Choice, Flag
 from risk.control import Loosens
 from risk.facts import KillLevel, SystemMode
-from risk.four_eyes import ChangeKind
+from risk.four_eyes import ChangeKind, SamePerson
 from risk.kills import Scope as KillScope
 from risk.models import Breaker
 
@@ -93,19 +93,22 @@ class KillSwitch(ApiView):
         earlier senders are drained and that has been looked at once: `drained_at` is null where it
         is still being drained, `action` says what is left. 202: a second person must approve.
         """
-        request.auth.require(Scope.CONTROL)
         form = KillInput(data=request.data)
         form.is_valid(raise_exception=True)
         wanted = form.validated_data
+        request.auth.require(Right.KILL if wanted["active"] else Right.RELEASE_KILL)
         scope = known_scope(
             request, {**(wanted.get("scope") or {}), "allow_unknown": wanted["allow_unknown"]}
         )
+        request.auth.require_reach(scope.account)
         try:
             if wanted["active"]:
                 return self._engage(request, scope, wanted)
             return self._release(request, scope, wanted["reason"])
         except ReasonRequired as e:
             raise reason_required() from e
+        except SamePerson as e:
+            raise Problem(403, e.code, str(e)) from e
         except (NotReleasable, Loosens) as e:
             raise Problem(409, e.code, str(e)) from e
 
@@ -127,7 +130,7 @@ class KillSwitch(ApiView):
             ChangeKind.KILL_RELEASE,
             target=str(scope),
             after=scope.as_json(),
-            actor=request.auth.name,
+            actor=request.auth.actor,
             reason=reason,
             now=timezone.now(),
         )
@@ -158,7 +161,6 @@ class Flatten(ApiView):
 
         200 when all is closed, 202 while something is left: /actions/{id} says how it goes on.
         """
-        request.auth.require(Scope.TRADE)
         form = FlattenInput(data=request.data)
         form.is_valid(raise_exception=True)
         wanted = dict(form.validated_data)
@@ -192,11 +194,11 @@ class BreakerReset(ApiView):
     @keyed
     def post(self, request: ApiRequest, pk: int) -> Response:
         """Arm a breaker that has tripped; one that still reads past its threshold trips again."""
-        request.auth.require(Scope.CONTROL)
         form = ReasonInput(data=request.data)
         form.is_valid(raise_exception=True)
         ours = Q(connection=None) | Q(connection__name__in=list(request.auth.accounts))
-        row = get_object_or_404(Breaker.objects.filter(ours), pk=pk)
+        row = get_object_or_404(Breaker.objects.filter(ours).select_related("connection"), pk=pk)
+        request.auth.require_reach(row.connection.name if row.connection else None)
         try:
             breaker_watch.reset(
                 row.pk,
@@ -224,7 +226,6 @@ class Mode(ApiView):
     @keyed
     def post(self, request: ApiRequest) -> Response:
         """Set the system mode."""
-        request.auth.require(Scope.CONTROL)
         form = ModeInput(data=request.data)
         form.is_valid(raise_exception=True)
         wanted = form.validated_data
@@ -233,12 +234,14 @@ class Mode(ApiView):
                 ChangeKind.MODE,
                 target="system",
                 after={"mode": wanted["mode"]},
-                actor=request.auth.name,
+                actor=request.auth.actor,
                 reason=wanted["reason"],
                 now=timezone.now(),
             )
         except ReasonRequired as e:
             raise reason_required() from e
+        except SamePerson as e:
+            raise Problem(403, e.code, str(e)) from e
         if proposed is not None:
             return Response({"proposal": proposals.describe(proposed)}, 202)
         return self.state(request, None)

@@ -32,7 +32,10 @@ function prepare(dialog, onDone) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const body = { active: form.dataset.active === "true", reason: form.elements.reason.value.trim() };
-    if (body.active) Object.assign(body, { level: form.elements.level.value, cancel_open: form.elements.cancel_open.checked });
+    if (body.active) {
+      const scope = { account: form.elements.account.value || null };
+      Object.assign(body, { scope, level: form.elements.level.value, cancel_open: form.elements.cancel_open.checked });
+    }
     submit.disabled = true;
     const refusal = await post(form.dataset.url, body);
     submit.disabled = false;

@@ -11,11 +11,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.test import Client
 
 from brokers.contract import OrderType
 from brokers.models import Quote
+from execution_site.audit import Actor
 from execution_site.events import Event, EventType
+from execution_site.permissions import Scope as KeyScope
 from orders import closing, groups, mass_actions, monitoring, proposals, submission
 from orders import replacement_sending as replacements
 from orders.clients import issue_key
@@ -43,11 +46,11 @@ def now():
 
 
 class Stage:
-    """An account in which alpha holds 10 AAPL, with a client of every scope."""
+    """An account in which alpha holds 10 AAPL, with a client of every scope, not the trader's."""
 
-    def __init__(self, send, trader, quote):
+    def __init__(self, send, manager, quote):
         self.send, self.quote = send, quote
-        key = issue_key(trader, scopes=["read", "trade", "control", "approve"])[1]
+        key = issue_key(manager, scopes=[*KeyScope])[1]
         self.client = Client(
             headers={"authorization": f"Api-Key {key}"}, raise_request_exception=False
         )
@@ -201,7 +204,7 @@ def _proposal(stage):
         ChangeKind.MODE,
         target="system",
         after={"mode": "GUIDE"},
-        actor="rita",
+        actor=Actor("rita", User.objects.create_user("rita").pk),
         reason="calmer",
         now=now(),
     )

@@ -19,6 +19,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks
 
+from execution_site.permissions import Scope as KeyScope
 from orders import submission
 from orders.clients import issue_key
 from orders.models import Order
@@ -44,7 +45,7 @@ def key(account, trader, quote, valkey):
     option_market.make()
     quote("AAPL", bid=99, ask=101)
     RiskLimit.objects.create(metric="max_order_quantity", value=1000, connection=account)
-    return "Api-Key " + issue_key(trader, scopes=["read", "trade", "control", "approve"])[1]
+    return "Api-Key " + issue_key(trader, scopes=[*KeyScope])[1]
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ FINE = {"strategy": "alpha", "symbol": "AAPL", "action": "BUY", "quantity": "10"
 
 
 @pytest.fixture
-def approver_key(trader):
-    return "Api-Key " + issue_key(trader, scopes=["read", "approve"])[1]
+def approver_key(manager):
+    return "Api-Key " + issue_key(manager, scopes=["read", "approve"])[1]
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_signal_waits_and_an_approval_sends_it(ask, decide):
     answer = decide(signal, "approve")
     assert answer.status_code == 202
     assert answer.json()["signal"]["status"] == "APPROVED"
-    assert Order.objects.get().approved_by == "trader"
+    assert Order.objects.get().approved_by == "manager"
     assert claim(answer.json()["order"]) is not None
     actions = Event.objects.filter(type=EventType.AUDIT).values_list("data__action", flat=True)
     assert "signal_approved" in actions

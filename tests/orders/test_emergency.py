@@ -14,6 +14,7 @@ from brokers.contract import OrderType
 from brokers.models import Quote
 from execution_site.audit import ReasonRequired
 from execution_site.idempotency import once
+from execution_site.permissions import Scope as KeyScope
 from orders import authority, emergency, mass_actions, submission
 from orders.clients import issue_key
 from orders.models import Order, SubmissionAttempt
@@ -249,7 +250,7 @@ def test_what_was_in_flight_at_the_kill_is_listed_exactly(send):
 
 def test_the_api_kills_flattens_and_releases_by_scope(send, trader, outsider_key):
     send("BUY", 10)
-    key = "Api-Key " + issue_key(trader, scopes=["read", "trade", "control"])[1]
+    key = "Api-Key " + issue_key(trader, scopes=[*KeyScope])[1]
     client = Client(headers={"authorization": key})
 
     def post(url, body, client=client):

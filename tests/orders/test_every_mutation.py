@@ -34,8 +34,8 @@ class Died(BaseException):
 
 
 @pytest.fixture
-def stage(send, trader, quote):
-    return Stage(send, trader, quote)
+def stage(send, manager, quote):
+    return Stage(send, manager, quote)
 
 
 def ask(stage, case, path, body, key):

@@ -8,14 +8,17 @@ from django.db import IntegrityError
 from django.test import Client
 from django.urls import reverse
 
+from execution_site.audit import Actor
 from execution_site.events import Event, EventType
 from orders import proposals
-from orders.proposals import NotDecidable, SamePerson
+from orders.proposals import NotDecidable
 from risk import control
 from risk.facts import KillLevel
-from risk.four_eyes import ChangeKind
+from risk.four_eyes import ChangeKind, SamePerson
 from risk.kills import engaged
 from risk.models import ChangeRequest, FourEyesRule, RiskLimit
+
+RITA, OTTO = Actor("rita", 1), Actor("otto", 2)
 
 
 def now():
@@ -24,11 +27,13 @@ def now():
 
 @pytest.fixture
 def two_people(account):
+    User.objects.create_superuser("rita", pk=1)
+    User.objects.create_user("otto", pk=2)
     for kind in ChangeKind:
         FourEyesRule.objects.create(kind=kind)
 
 
-def propose(mode="SUPERVISED", actor="rita"):
+def propose(mode="SUPERVISED", actor=RITA):
     return proposals.propose_or_apply(
         ChangeKind.MODE,
         target="system",
@@ -52,15 +57,15 @@ def test_a_proposal_changes_nothing_until_another_approves(two_people):
     row = propose()
     assert mode() == "AUTONOMOUS"
     with pytest.raises(SamePerson):
-        proposals.approve(row.pk, actor="rita", reason="mine", now=now())
+        proposals.approve(row.pk, actor=RITA, reason="mine", now=now())
     assert mode() == "AUTONOMOUS"
 
-    proposals.approve(row.pk, actor="otto", reason="agreed", now=now())
+    proposals.approve(row.pk, actor=OTTO, reason="agreed", now=now())
     assert mode() == "SUPERVISED"
     last = Event.objects.filter(type=EventType.AUDIT).latest("pk").data
     assert last["actor"] == "rita and otto"
     with pytest.raises(NotDecidable):
-        proposals.approve(row.pk, actor="otto", reason="again", now=now())
+        proposals.approve(row.pk, actor=OTTO, reason="again", now=now())
 
 
 def test_the_database_too_wants_two_people(two_people):
@@ -75,7 +80,7 @@ def test_a_proposal_lasts_fifteen_minutes(two_people):
     at = row.proposed_at + timedelta(minutes=15)
 
     with pytest.raises(NotDecidable, match="expired"):
-        proposals.approve(row.pk, actor="otto", reason="late", now=at)
+        proposals.approve(row.pk, actor=OTTO, reason="late", now=at)
     assert [proposals.expire(pk, now=at) for pk in proposals.overdue(now=at)] == [True]
 
 
@@ -84,14 +89,14 @@ def test_a_proposal_whose_ground_has_changed_is_stale(two_people):
     control.set_system_mode("GUIDE", actor="engine", reason="x", now=now())
 
     with pytest.raises(NotDecidable, match="changed"):
-        proposals.approve(row.pk, actor="otto", reason="agreed", now=now())
+        proposals.approve(row.pk, actor=OTTO, reason="agreed", now=now())
     row.refresh_from_db()
     assert (row.status, mode()) == ("STALE", "GUIDE")
 
 
 def test_declining_has_a_reason_and_its_own_proposer_may(two_people):
     row = propose()
-    proposals.decline(row.pk, actor="rita", reason="a mistake", now=now())
+    proposals.decline(row.pk, actor=RITA, reason="a mistake", now=now())
 
     row.refresh_from_db()
     assert (row.status, mode()) == ("DECLINED", "AUTONOMOUS")
@@ -103,20 +108,20 @@ def test_releasing_a_kill_takes_two_and_engaging_one(two_people):
         ChangeKind.KILL_RELEASE,
         target="everything",
         after=control.EVERYTHING.as_json(),
-        actor="rita",
+        actor=RITA,
         reason="over",
         now=now(),
     )
     assert engaged().exists()
 
-    proposals.approve(row.pk, actor="otto", reason="agreed", now=now())
+    proposals.approve(row.pk, actor=OTTO, reason="agreed", now=now())
     assert not engaged().exists()
 
 
 @pytest.fixture
-def console(risk_manager):
+def console(two_people):
     client = Client()
-    client.force_login(risk_manager)
+    client.force_login(User.objects.get(username="rita"))
     return client
 
 
@@ -137,9 +142,8 @@ def test_raising_a_limit_in_the_console_is_proposed_lowering_it_is_done(two_peop
     edit(console, row, value=50)
     row.refresh_from_db()
     assert row.value == 5
-    User.objects.create_superuser("otto", password="otto-password")
     waiting = ChangeRequest.objects.get()
-    proposals.approve(waiting.pk, actor="otto", reason="agreed", now=now())
+    proposals.approve(waiting.pk, actor=OTTO, reason="agreed", now=now())
     row.refresh_from_db()
     assert (row.value, row.version) == (50, 3)
 
@@ -154,7 +158,7 @@ def test_ending_a_limit_early_counts_as_raising_it(two_people, console):
 
 
 def test_the_console_decides_with_a_reason_and_never_ones_own(two_people, console):
-    propose(actor="rita")
+    propose(actor=RITA)
     url = reverse("admin:risk_changerequest_changelist")
     pk = ChangeRequest.objects.get().pk
 

@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
+from execution_site.audit import Actor
 from execution_site.events import Event
 from orders import proposals
 from risk.four_eyes import ChangeKind
@@ -297,6 +298,7 @@ def test_a_limit_cannot_be_deleted(console, account, path):
 @pytest.fixture
 def two_people(account):
     FourEyesRule.objects.create(kind=ChangeKind.LIMIT_UP)
+    return Actor("otto", User.objects.create_user("otto").pk)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +317,7 @@ def test_a_new_limit_with_four_eyes(console, two_people, _case, form, proposed):
     assert RiskLimit.objects.count() == 1 - proposed
     if proposed:
         row = ChangeRequest.objects.get()
-        proposals.approve(row.pk, actor="otto", reason="agreed", now=now())
+        proposals.approve(row.pk, actor=two_people, reason="agreed", now=now())
         assert RiskLimit.objects.get().value == Decimal(form["value"])
 
 
@@ -329,6 +331,6 @@ def test_ending_with_four_eyes_is_proposed_and_ends_when_it_is_approved(console,
     assert row.effective_until is None
 
     at = datetime.now(UTC) + timedelta(minutes=5)
-    proposals.approve(ChangeRequest.objects.get().pk, actor="otto", reason="agreed", now=at)
+    proposals.approve(ChangeRequest.objects.get().pk, actor=two_people, reason="agreed", now=at)
     row.refresh_from_db()
     assert row.effective_until == at

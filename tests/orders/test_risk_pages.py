@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
+from execution_site.audit import Actor
 from orders import proposals
 from risk import control
 from risk.facts import KillLevel
@@ -64,14 +66,15 @@ def test_the_risk_page_shows_use_distance_switches_and_refusals(page, send):
     assert page("/risk/state").count("<main") == 0
 
 
-def test_a_proposal_is_shown_with_its_reason_to_others_than_its_proposer(page, account):
+def test_a_proposal_is_shown_with_its_reason_to_others_than_its_proposer(page, risk_manager):
     FourEyesRule.objects.create(kind=ChangeKind.MODE)
-    for actor in ("rita", "otto"):
+    for person in (risk_manager, User.objects.create_user("otto")):
+        actor = person.username
         proposals.propose_or_apply(
             ChangeKind.MODE,
             target="system",
             after={"mode": "GUIDE"},
-            actor=actor,
+            actor=Actor(actor, person.pk),
             reason=f"{actor} says so",
             now=now(),
         )

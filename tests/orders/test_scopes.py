@@ -6,6 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from execution_site.permissions import Scope as KeyScope
 from orders.clients import issue_key
 from orders.models import MassAction
 from risk.kills import KillSwitch
@@ -26,7 +27,7 @@ ENDPOINTS = {
 def post(send, trader):
     """Ask as a client of every scope; alpha holds AAPL."""
     send("BUY", 10)
-    key = issue_key(trader, scopes=["read", "trade", "control"])[1]
+    key = issue_key(trader, scopes=[*KeyScope])[1]
     client = Client(headers={"authorization": f"Api-Key {key}"})
 
     def post(path, body):

@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from brokers.models import Instrument, Quote
+from execution_site.permissions import Scope as KeyScope
 from orders.clients import issue_key
 from orders.models import Order
 from portfolio.models import Position
@@ -23,7 +24,7 @@ _ids = itertools.count()
 def api(trader, valkey):
     """A client of the trader's with every scope; the market is quoted."""
     option_market.make()
-    key = "Api-Key " + issue_key(trader, scopes=["read", "trade", "control"])[1]
+    key = "Api-Key " + issue_key(trader, scopes=[*KeyScope])[1]
     return Client(headers={"authorization": key})
 
 

@@ -1,12 +1,33 @@
 """`manage.py create_api_key`: a key for an API client."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
+from django.utils import timezone
 
 from brokers.models import BrokerConnection
-from orders.clients import ApiClient, Scope, issue_key
+from execution_site.permissions import Scope
+from orders.clients import ApiClient, issue_key
+
+NOBODYS = (
+    "It belongs to nobody: what takes two persons it neither proposes nor approves, and in "
+    "SUPERVISED mode nobody can approve its signals. `--owner USER` says whose it is."
+)
+
+
+def _moment(text: str) -> datetime:
+    """Return a time to come.
+
+    :raises ValueError: it is none, or over
+    """
+    at = datetime.fromisoformat(text)
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    if at <= timezone.now():
+        raise ValueError(text)
+    return at
 
 
 class Command(BaseCommand):
@@ -17,12 +38,23 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the client, its scopes and accounts."""
         parser.add_argument("name", help="the API client; made when it is new")
-        parser.add_argument(
-            "--scopes", default="read,trade", help="of read, trade, control, approve"
-        )
+        parser.add_argument("--scopes", default="read,trade", help=f"of {', '.join(Scope)}")
         parser.add_argument("--accounts", default="", help="names, by commas")
+        parser.add_argument("--owner", help="the user whose client this is")
+        parser.add_argument("--networks", default="", help="where it is good from: CIDR, by commas")
+        parser.add_argument("--expires", type=_moment, help="until when it is good: ISO 8601")
 
-    def handle(self, *_: Any, name: str, scopes: str, accounts: str, **__: Any) -> None:
+    def handle(
+        self,
+        *_: Any,
+        name: str,
+        scopes: str,
+        accounts: str,
+        owner: str | None,
+        networks: str,
+        expires: datetime | None,
+        **__: Any,
+    ) -> None:
         """Make it."""
         wanted = [scope for scope in scopes.split(",") if scope]
         if unknown := set(wanted) - {scope.value for scope in Scope}:
@@ -31,9 +63,22 @@ class Command(BaseCommand):
         rows = list(BrokerConnection.objects.filter(name__in=names))
         if missing := set(names) - {row.name for row in rows}:
             raise CommandError(f"no such account: {', '.join(sorted(missing))}")
+        person = None if owner is None else User.objects.filter(username=owner).first()
+        if owner is not None and person is None:
+            raise CommandError(f"no such user: {owner}")
         with transaction.atomic(durable=True):
             client, _created = ApiClient.objects.get_or_create(name=name)
+            if person is not None:
+                client.owner = person
+                client.save(update_fields=["owner"])
             client.accounts.add(*rows)
-            key, text = issue_key(client, scopes=wanted)
+            try:
+                key, text = issue_key(
+                    client, scopes=wanted, networks=networks.split(","), expires_at=expires
+                )
+            except ValueError as e:
+                raise CommandError(f"no network: {e}") from e
+        if client.person_id is None:
+            self.stdout.write(NOBODYS)
         self.stdout.write(f"Key {key.prefix} of {client.name}. The secret is shown this once:")
         self.stdout.write(text)
