@@ -154,3 +154,19 @@ def test_repeating_a_key_gets_its_stored_answer(ask, decide):
     again = ask(signal_id="once")
     assert again.json()["decision"]["status"] == "AWAITING_APPROVAL"
     assert Order.objects.count() == 1
+
+
+def test_nobody_approves_what_a_key_of_their_own_sent(ask, decide, trader, manager):
+    signal = asked(ask())
+    for owner in (trader.owner, None):
+        manager.owner = owner
+        manager.save()
+        answer = decide(signal, "approve")
+        assert (answer.status_code, answer.json()["code"]) == (403, "needs_second_person")
+    browser = Client()
+    trader.owner.is_superuser = True
+    trader.owner.save()
+    browser.force_login(trader.owner)
+    url = f"/api/v1/signals/{signal}/approve"
+    assert browser.post(url, "{}", content_type="application/json").status_code == 403
+    assert not Order.objects.exists()

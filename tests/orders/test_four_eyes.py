@@ -169,3 +169,29 @@ def test_the_console_decides_with_a_reason_and_never_ones_own(two_people, consol
     assert "nothing was changed" in decide("")
     assert "a second person must approve" in decide("mine")
     assert mode() == "AUTONOMOUS"
+
+
+@pytest.mark.parametrize(
+    ("_case", "proposer", "approver"),
+    [
+        ("two clients of one person", Actor("desk", 1), Actor("night-desk", 1)),
+        ("a browser and a key", Actor("rita", 1), Actor("desk", 1)),
+        ("a key of nobody's approves", Actor("rita", 1), Actor("desk", None)),
+    ],
+)
+def test_one_person_is_not_two(two_people, _case, proposer, approver):
+    row = propose(actor=proposer)
+
+    with pytest.raises(SamePerson):
+        proposals.approve(row.pk, actor=approver, reason="agreed", now=now())
+    assert mode() == "AUTONOMOUS"
+    with pytest.raises(IntegrityError, match="two_persons_for_a_change"):
+        ChangeRequest.objects.filter(pk=row.pk).update(
+            status="APPLIED", decided_by=approver.name + "2", deciding_person=1
+        )
+
+
+def test_a_key_of_nobodys_proposes_nothing(two_people):
+    with pytest.raises(SamePerson, match="nobody"):
+        propose(actor=Actor("desk", None))
+    assert not ChangeRequest.objects.exists()
