@@ -102,6 +102,7 @@ ENDPOINTS: Mapping[str, Mapping[str, AnyOf]] = {
     "system/mode": {"post": Right.CHANGE_MODE},
     "system/breakers/<int:pk>/reset": {"post": Right.RESET_BREAKER},
     "health": {"get": PUBLIC},
+    "health/trading": {"get": PUBLIC},
     "openapi.json": {"get": PUBLIC},
     "docs": {"get": PUBLIC},
     "docs/": {"get": PUBLIC},
