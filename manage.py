@@ -6,6 +6,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
 from execution_site import embedded, roles
@@ -29,10 +30,13 @@ def main() -> None:
     with ExitStack() as stack:
         try:
             _find_services(sys.argv[1:], stack)
-        except (ServiceFailed, PermissionError) as e:
+        except (ServiceFailed, ImproperlyConfigured, PermissionError) as e:
             sys.exit(f"The site's services cannot be used: {e}")
         _choose_role(sys.argv[1:])
-        execute_from_command_line(sys.argv)
+        try:
+            execute_from_command_line(sys.argv)
+        except ImproperlyConfigured as e:
+            sys.exit(str(e))
 
 
 def _find_services(arguments: list[str], stack: ExitStack) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.urls import path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "execution_site.settings")
 wsgi = get_wsgi_application()
 
+from execution_site import proxies  # noqa: E402
 from execution_site.celery import app as celery_app  # noqa: E402
 from execution_site.consumers import StreamConsumer, refuse_socket  # noqa: E402 Django is up
 from execution_site.hearts import BEAT_SECONDS, Beating  # noqa: E402
@@ -47,7 +49,9 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Route a connection by its kind."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
-    elif scope["type"] == "websocket":
+        return
+    scope = proxies.as_seen_outside(scope, hops=settings.TRUSTED_HOPS)
+    if scope["type"] == "websocket":
         await websocket(scope, receive, send)
     else:
         await http(scope, receive, send)

@@ -44,7 +44,7 @@ class Circuit:
 def client(*, timeout: float = TIMEOUT_SECONDS) -> redis.Redis:
     """Return a client that fails at once instead of retrying."""
     return redis.Redis.from_url(
-        settings.REDIS_URL,
+        settings.REDIS_SECRET_URL,
         socket_timeout=timeout,
         socket_connect_timeout=TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),

@@ -1,9 +1,8 @@
-"""Misconfiguration stops the start, with an id and a hint."""
+"""What the database says may not be: it stops the start, with an id and a hint."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
 from django.utils import timezone
@@ -12,38 +11,7 @@ from brokers.models import BrokerConnection, Environment
 from risk.limits import Metric
 from risk.models import RiskLimit
 
-SECRETS = ("SECRET_KEY", "CREDENTIALS_KEY", "AUDIT_KEY")
 REQUIRED_LIMITS = {Metric.MAX_ORDER_QUANTITY, Metric.DAILY_TRADES}
-
-
-@register(Tags.security)
-def secrets_are_our_own(**_: Any) -> list[CheckMessage]:
-    """Refuse the development secrets with DEBUG off."""
-    if settings.DEBUG:
-        return []
-    return [
-        Error(
-            f"{name} is the development default.",
-            hint=f"Set {name} in the environment to a long random value of your own.",
-            id="execution.E001",
-        )
-        for name in SECRETS
-        if getattr(settings, name) == settings.INSECURE_SECRET
-    ]
-
-
-@register(Tags.security)
-def hosts_are_named(**_: Any) -> list[CheckMessage]:
-    """Refuse an open or empty host list with DEBUG off."""
-    if settings.DEBUG or (settings.ALLOWED_HOSTS and "*" not in settings.ALLOWED_HOSTS):
-        return []
-    return [
-        Error(
-            "ALLOWED_HOSTS is open.",
-            hint="Set ALLOWED_HOSTS to the names under which the site is reached.",
-            id="execution.E002",
-        )
-    ]
 
 
 @register(Tags.database)

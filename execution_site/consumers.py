@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http.request import validate_host
 
-from execution_site import http
+from execution_site import error_pages, http
 from execution_site import hub as stream
 from execution_site.hub import Sealed, Subscriber, hub
 from execution_site.permissions import SOCKETS
@@ -148,7 +148,7 @@ async def refuse_socket(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": NOT_FOUND})
         return
-    document = http.body(404, *http.REFUSALS[404])
+    document = http.body(404, *error_pages.REFUSALS[404])
     headers = [(b"content-type", http.CONTENT_TYPE.encode())]
     await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": json.dumps(document).encode()})

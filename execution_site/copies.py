@@ -117,7 +117,7 @@ def _run(tool: str, *arguments: str, name: str | None = None) -> None:
         program = process.program(tool, package=PACKAGE, pattern=f"pginstall18/bin/{tool}")
     except ServiceFailed as e:
         raise CopyFailed(f"no {tool} here: install the client tools of your PostgreSQL") from e
-    address = urlsplit(settings.DATABASE_URL)
+    address = urlsplit(settings.DATABASE_SECRET_URL)
     host = (address.netloc.rpartition("@")[2]) or "127.0.0.1"
     user, password = address.username or "", unquote(address.password or "")
     database = name or connections["default"].settings_dict["NAME"]
@@ -139,7 +139,7 @@ def _outside(statement: sql.SQL, *names: str) -> None:
 
     :raises CopyFailed: what the server said
     """
-    address = settings.DATABASE_URL.rpartition("/")[0] + "/postgres"
+    address = settings.DATABASE_SECRET_URL.rpartition("/")[0] + "/postgres"
     try:
         with psycopg.connect(address, autocommit=True) as server:
             server.execute(statement.format(*map(sql.Identifier, names)))

@@ -5,7 +5,7 @@ from urllib.parse import unquote_to_bytes
 
 from django.http import HttpRequest, HttpResponse
 
-from execution_site import http
+from execution_site import error_pages
 
 LONGEST_PATH = 1024  # characters
 LONGEST_QUERY = 8192  # characters, as it is written
@@ -19,9 +19,9 @@ def refuse_unreadable_address(get_response: Handler) -> Handler:
 
     def answer(request: HttpRequest) -> HttpResponse:
         if not _path_is_readable(request.path_info):
-            return http.page_not_found(request)
+            return error_pages.page_not_found(request)
         if not _query_is_readable(request):
-            return http.bad_request(request)
+            return error_pages.bad_request(request)
         return get_response(request)
 
     return answer

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
-from execution_site import http, statements
+from execution_site import error_pages, statements
 
 #: They tell how the site does, not what it keeps, and answer without a database too.
 KEPT_NOWHERE = {"/healthz", "/readyz", "/api/v1/health", "/api/v1/health/trading"}
@@ -31,5 +31,5 @@ class DurableReads:
             try:
                 statements.flush_seen()
             except (OperationalError, InterfaceError):
-                return http.unavailable(request)
+                return error_pages.unavailable(request)
         return response

@@ -100,7 +100,7 @@ class Beating:
     def _connected(self) -> "psycopg.Connection[tuple[object, ...]]":
         if self._connection is None:
             self._connection = psycopg.connect(
-                settings.DATABASE_URL,
+                settings.DATABASE_SECRET_URL,
                 autocommit=True,
                 connect_timeout=2,
                 options="-c statement_timeout=2000 -c synchronous_commit=off",

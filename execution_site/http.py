@@ -4,13 +4,13 @@ import codecs
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, InternalError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404
 from rest_framework import exceptions, status
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -144,71 +144,6 @@ def _flatten(details: Any, path: str) -> Any:
         for index, inner in enumerate(details):
             deeper = isinstance(inner, dict) and set(inner) != {"message", "code"}
             yield from _flatten(inner, f"{path}[{index}]" if deeper else path)
-
-
-REFUSALS = {
-    400: ("bad_request", "The request could not be read."),
-    403: ("permission_denied", "You may not do this."),
-    404: ("not_found", "There is nothing at this address."),
-    405: ("method_not_allowed", "This address does not know this method."),
-    500: ("internal_error", "Something failed on our side."),
-    503: ("unavailable", "The database is away. Try again."),
-}
-
-
-def refuse_in_json(
-    get_response: Callable[[HttpRequest], HttpResponse],
-) -> Callable[[HttpRequest], HttpResponse]:
-    """Make a problem of every refusal under /api/ that came from outside our views.
-
-    Django writes pages for those, with DEBUG on whatever the handlers below say.
-    """
-
-    def answer(request: HttpRequest) -> HttpResponse:
-        response = get_response(request)
-        refused = response.status_code >= 400 and request.path_info.startswith("/api/")
-        if not refused or "json" in response.get("Content-Type", ""):
-            return response
-        problem = _plain(response.status_code)
-        for name in ("Allow", "Retry-After"):
-            if name in response:
-                problem[name] = response[name]
-        return problem
-
-    return answer
-
-
-def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Answer an address that leads nowhere."""
-    return _plain(404)
-
-
-def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Answer a request Django refused to read."""
-    return _plain(400)
-
-
-def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Answer what is not allowed."""
-    return _plain(403)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer what failed outside every view."""
-    return _plain(500)
-
-
-def unavailable(request: HttpRequest) -> HttpResponse:
-    """Answer what cannot be answered while the database is away."""
-    response = _plain(503)
-    response["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return response
-
-
-def _plain(status_code: int) -> HttpResponse:
-    name, detail = REFUSALS.get(status_code) or REFUSALS[400 if status_code < 500 else 500]
-    document = body(status_code, name, detail)
-    return JsonResponse(document, status=status_code, content_type=CONTENT_TYPE)
 
 
 class StrictJSONParser(BaseParser):

@@ -137,7 +137,7 @@ class Hub:
     async def _listen(self) -> None:
         """Take sealed events and latest values from Redis, for as long as there is one."""
         while True:
-            client = redis.asyncio.Redis.from_url(settings.REDIS_URL)
+            client = redis.asyncio.Redis.from_url(settings.REDIS_SECRET_URL)
             try:
                 async with client.pubsub(ignore_subscribe_messages=True) as messages:
                     await messages.subscribe(bus.STREAM, bus.LATEST)

@@ -1,9 +1,12 @@
 """Every setting of the site. Each knob comes from the environment; reading this starts nothing."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import environ
+
+from execution_site import embedded, safety, secret_keys
 
 env = environ.Env()
 
@@ -11,19 +14,21 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
 
 # --- Identity and secrets -------------------------------------------------------------------
-# Without SECRET_KEY and friends the development secrets are used; check execution.E001 refuses
-# them with DEBUG off. `make run` makes its own under DATA_DIR and passes them in the environment.
-INSECURE_SECRET = "insecure-development-secret-do-not-use-outside-your-own-machine"  # noqa: S105 it is refused in production
-DEBUG = env.bool("DEBUG", default=True)
-SECRET_KEY = env.str("SECRET_KEY", default=INSECURE_SECRET)
-CREDENTIALS_KEY = env.str("CREDENTIALS_KEY", default=INSECURE_SECRET)
-AUDIT_KEY = env.str("AUDIT_KEY", default=INSECURE_SECRET)
+# Given by the environment, or made once under DATA_DIR: there is no default secret.
+DEBUG = env.bool("DEBUG", default=False)
+_keys = secret_keys.load(DATA_DIR, os.environ)
+SECRET_KEY, *SECRET_KEY_FALLBACKS = _keys["SECRET_KEY"]
+CREDENTIALS_KEY, *CREDENTIALS_KEY_FALLBACKS = _keys["CREDENTIALS_KEY"]
+AUDIT_KEY, *AUDIT_KEY_FALLBACKS = _keys["AUDIT_KEY"]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 # --- Where it listens, and what the demo adds --------------------------------------------------
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
+TRUSTED_HOPS = env.int("TRUSTED_HOPS", default=0)  # proxies of ours before it
+# What is reached over a network is reached over TLS; a proxy ends it.
+HTTPS = env.bool("HTTPS", default=TRUSTED_HOPS > 0 or not safety.is_loopback(HOST))
 DEMO = env.bool("DEMO", default=False)
 FEED = env.str("FEED", default="synthetic" if DEMO else "none")
 FEED_SEED = env.int("FEED_SEED", default=7)
@@ -49,7 +54,8 @@ INSTALLED_APPS = [
     "orders",
 ]
 MIDDLEWARE = [
-    "execution_site.http.refuse_in_json",
+    "execution_site.error_pages.ErrorPages",
+    "execution_site.permissions_policy.forbid_devices",
     "execution_site.door.refuse_unreadable_address",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -82,14 +88,18 @@ TEMPLATES = [
 
 # --- PostgreSQL and Redis -----------------------------------------------------------------------
 # manage.py sets both from the embedded services when they are unset; nothing listens on port 9.
-DATABASE_URL = env.str("DATABASE_URL", default="postgresql://unset@127.0.0.1:9/unset")
-REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:9/0")
+# Both have passwords: neither stands in a setting whose name says nothing of it.
+DATABASE_SECRET_URL = env.str("DATABASE_URL", default="postgresql://unset@127.0.0.1:9/unset")
+REDIS_SECRET_URL = env.str("REDIS_URL", default="redis://127.0.0.1:9/0")
+OWN_DATABASE = bool(env.str("DATABASE_URL", default="")) and not embedded.is_embedded(
+    DATABASE_SECRET_URL, DATA_DIR
+)
 
 
 def _database(application_name: str) -> dict[str, Any]:
     """Return one connection to the database; a transaction that hangs is ended by the server."""
     return {
-        **env.db_url_config(DATABASE_URL),
+        **env.db_url_config(DATABASE_SECRET_URL),
         "ENGINE": "execution_site.postgres",
         "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60),
         "CONN_HEALTH_CHECKS": True,
@@ -113,7 +123,6 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Celery: messages are hints; the work is in PostgreSQL --------------------------------------
-CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3600,
@@ -153,7 +162,8 @@ LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("COOKIES_SECURE", default=not DEBUG)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+CSRF_FAILURE_VIEW = "execution_site.error_pages.forged"
 
 # --- Browser security ---------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {
@@ -169,7 +179,10 @@ CONTENT_SECURITY_POLICY = {
 }
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
-SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=0)
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked beside the proxy, not through it
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=365 * 86_400 if HTTPS else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 X_FRAME_OPTIONS = "DENY"
 
 # --- Pages and files ----------------------------------------------------------------------------

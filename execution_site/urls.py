@@ -80,7 +80,7 @@ urlpatterns = [
     path("", include("execution_site.dashboard.urls")),
 ]
 
-handler400 = "execution_site.http.bad_request"
-handler403 = "execution_site.http.forbidden"
-handler404 = "execution_site.http.page_not_found"
-handler500 = "execution_site.http.server_error"
+handler400 = "execution_site.error_pages.bad_request"
+handler403 = "execution_site.error_pages.forbidden"
+handler404 = "execution_site.error_pages.page_not_found"
+handler500 = "execution_site.error_pages.server_error"

@@ -67,7 +67,7 @@ def _django_db_helper(db):
 @pytest.fixture
 def valkey():
     """An empty Valkey."""
-    client = redis.Redis.from_url(settings.REDIS_URL)
+    client = redis.Redis.from_url(settings.REDIS_SECRET_URL)
     client.flushall()
     return client
 

@@ -79,4 +79,4 @@ def use(name, *, address=APPLICATION):
             "PASSWORD": role.password,
         }
     os.environ[APPLICATION] = url_of(name)
-    settings.DATABASE_URL = url_of(name, address=address)
+    settings.DATABASE_SECRET_URL = url_of(name, address=address)

@@ -13,9 +13,10 @@ from pathlib import Path
 import httpx
 import psycopg
 
+from execution_site import secret_keys
 from execution_site.database_roles import OWNER
 from execution_site.embedded import VARIABLES
-from execution_site.embedded.runtime import SECRET_NAMES, Runtime, free_port
+from execution_site.embedded.runtime import Runtime, free_port
 
 MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
 READY_SECONDS = 180
@@ -38,7 +39,7 @@ class Site:
         self.data_dir = Path(directory) / "data"
         self.port = free_port()
         self.url = self.base_url = f"http://127.0.0.1:{self.port}"
-        hidden = {*VARIABLES.values(), *SECRET_NAMES, "DATABASE_OWNER_URL"}
+        hidden = {*VARIABLES.values(), *secret_keys.NAMES, "DATABASE_OWNER_URL"}
         self.environment = {k: v for k, v in os.environ.items() if k not in hidden} | {
             "DATA_DIR": str(self.data_dir),
             "PORT": str(self.port),

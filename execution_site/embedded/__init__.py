@@ -12,7 +12,7 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Collection, Iterator, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Self
@@ -20,7 +20,7 @@ from typing import IO, Self
 from execution_site.database_roles import OWNER
 from execution_site.embedded.postgres import Postgres
 from execution_site.embedded.process import ServiceFailed
-from execution_site.embedded.runtime import SECRET_NAMES, SERVERS, Runtime
+from execution_site.embedded.runtime import PASSWORDS, SERVERS, Runtime
 from execution_site.embedded.server import Server
 from execution_site.embedded.valkey import Valkey
 
@@ -128,28 +128,30 @@ def owner_url(data_dir: Path) -> str:
     return Runtime(data_dir).database_url(OWNER)
 
 
-def missing(environ: MutableMapping[str, str]) -> list[str]:
+def is_embedded(address: str, data_dir: Path) -> bool:
+    """Tell whether this address, of whichever role, is the installation's own database."""
+    runtime = Runtime(data_dir)
+    return bool(runtime.values) and address in map(runtime.database_url, PASSWORDS)
+
+
+def missing(environ: Mapping[str, str]) -> list[str]:
     """Return the names of the servers for which the environment has no address."""
     return [name for name, variable in VARIABLES.items() if not environ.get(variable)]
 
 
-def ours(environ: MutableMapping[str, str], data_dir: Path) -> list[str]:
+def ours(environ: Mapping[str, str], data_dir: Path) -> list[str]:
     """Return the names of the servers whose address in the environment is the installation's."""
-    own = environment(data_dir)
-    return [name for name, var in VARIABLES.items() if environ.get(var) == own[var]]
+    runtime = Runtime(data_dir)
+    own = runtime.environment() if runtime.values else {}
+    return [name for name, var in VARIABLES.items() if var in own and environ.get(var) == own[var]]
 
 
 def export(data_dir: Path, names: Collection[str], environ: MutableMapping[str, str]) -> None:
-    """Point the environment at these servers of the installation.
-
-    The secrets live beside the database they protect: with one elsewhere, they are set by hand.
-    """
+    """Point the environment at these servers of the installation."""
     values = environment(data_dir)
     for name in names:
         environ[VARIABLES[name]] = values[VARIABLES[name]]
     if "postgres" in names:
-        for secret in SECRET_NAMES:
-            environ[secret] = environ.get(secret) or values[secret]
         for variable in [v for v in environ if v.startswith("PG")]:
             del environ[variable]  # libpq would follow it to another server
 

@@ -1,13 +1,13 @@
-"""`runtime.json`: ports, passwords, secrets and processes of one installation, its user's alone."""
+"""`runtime.json`: ports, passwords and processes of one installation, its user's alone."""
 
 import json
 import os
 import random
-import secrets
 import socket
 from pathlib import Path
 from typing import Any
 
+from execution_site import private_json, secret_keys
 from execution_site.database_roles import APPLICATION, OWNER, READER
 from execution_site.embedded.process import ServiceFailed
 
@@ -15,7 +15,6 @@ DATABASE = "execution"
 SERVERS = ("postgres", "valkey")
 #: Where the passwords of the database's roles are, beside the port.
 PASSWORDS = {OWNER: "password", APPLICATION: "app_password", READER: "reader_password"}
-SECRET_NAMES = ("SECRET_KEY", "CREDENTIALS_KEY", "AUDIT_KEY")
 
 #: Below the ports that the kernel lends to outgoing connections: a client that retries a dead
 #: server on one of those can be given the server's own port, and keeps it from coming back.
@@ -42,7 +41,7 @@ class Runtime:
             self.values = json.loads(self.path.read_text())
 
     def prepare(self) -> None:
-        """Choose ports, passwords and secrets, once for all: they are kept over restarts.
+        """Choose ports, passwords and keys, once for all: they are kept over restarts.
 
         :raises ServiceFailed: there is a database, but nothing that opens it
         """
@@ -50,22 +49,16 @@ class Runtime:
             return
         if (self.data_dir / "postgres").exists():
             raise ServiceFailed(
-                f"{self.path}, with the password and keys of the database beside it, is missing:"
+                f"{self.path}, with the password of the database beside it, is missing:"
                 f" restore it, or move {self.data_dir} away to start afresh"
             )
-        self.data_dir.mkdir(parents=True, exist_ok=True)
+        secret_keys.load(self.data_dir, os.environ)  # before the database that they protect
         self.values = {
-            **{name: {"port": free_port(), "password": _secret()} for name in SERVERS},
-            "secrets": {name: _secret() for name in SECRET_NAMES},
+            name: {"port": free_port(), "password": secret_keys.new_key()} for name in SERVERS
         }
-        self.values["postgres"] |= {name: _secret() for name in PASSWORDS.values()}
-        partial = self._write_partial()
-        try:
-            os.link(partial, self.path)
-        except FileExistsError:  # another process was quicker: its choice counts
-            self.read()
-        finally:
-            partial.unlink()
+        self.values["postgres"] |= {name: secret_keys.new_key() for name in PASSWORDS.values()}
+        if not private_json.create(self.path, self.values):
+            self.read()  # another process was quicker: its choice counts
 
     def update(self, server: str, **values: Any) -> None:
         """Note something about a server. For the owner alone."""
@@ -74,7 +67,7 @@ class Runtime:
 
     def save(self) -> None:
         """Replace the file in one step; nobody but its user may read it."""
-        self._write_partial().replace(self.path)
+        private_json.replace(self.path, self.values)
 
     def environment(self) -> dict[str, str]:
         """Return the variables that point the site at these services, as the application."""
@@ -82,7 +75,6 @@ class Runtime:
         return {
             "DATABASE_URL": self.database_url(APPLICATION),
             "REDIS_URL": f"redis://:{valkey['password']}@127.0.0.1:{valkey['port']}/0",
-            **self.values["secrets"],
         }
 
     def database_url(self, role: str) -> str:
@@ -95,17 +87,8 @@ class Runtime:
         """Choose the passwords that an older installation lacks; tell whether it did."""
         missing = [name for name in PASSWORDS.values() if name not in self.values["postgres"]]
         if missing:
-            self.update("postgres", **{name: _secret() for name in missing})
+            self.update("postgres", **{name: secret_keys.new_key() for name in missing})
         return bool(missing)
-
-    def _write_partial(self) -> Path:
-        partial = self.path.with_suffix(f".{os.getpid()}")
-        flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
-        with os.fdopen(os.open(partial, flags, 0o600), "w") as file:
-            json.dump(self.values, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        return partial
 
 
 def free_port() -> int:
@@ -124,7 +107,3 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
         except OSError:
             return False
         return True
-
-
-def _secret() -> str:
-    return secrets.token_urlsafe(48)

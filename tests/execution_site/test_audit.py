@@ -1,6 +1,7 @@
 """The audit trail proves itself: whatever a superuser does to it behind our back is named."""
 
 import io
+import os
 import random
 import threading
 import time
@@ -8,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connections, transaction
 
@@ -269,7 +269,7 @@ def test_events_that_commit_out_of_order_are_all_sealed_once(db):
         connections["default"].close()
 
     def commit_late(writer):
-        dsn = settings.DATABASE_URL.rsplit("/", 1)[0] + f"/{db}"
+        dsn = os.environ["DATABASE_URL"].rsplit("/", 1)[0] + f"/{db}"
         for n in range(20):
             with psycopg.connect(dsn) as connection:
                 connection.execute(

@@ -163,7 +163,7 @@ OTHER = "INSERT INTO execution_site_release (id, build, prepared_at) VALUES (1, 
     ],
 )
 def test_what_does_not_belong_together_refuses_to_work(db, _case, change, told):
-    with psycopg.connect(settings.DATABASE_URL, autocommit=True) as server:
+    with psycopg.connect(settings.DATABASE_SECRET_URL, autocommit=True) as server:
         release.check(server)
         release.install(now=NOW)
         release.check(server)

@@ -1,12 +1,12 @@
 """Kill, cancel and flatten, by scope: what passes, what is told, what must be clean to release."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import psycopg
 import pytest
-from django.conf import settings
 from django.core.management import call_command
 from django.test import Client
 
@@ -200,7 +200,7 @@ def test_nothing_is_released_while_an_order_is_in_doubt(send, account):
 
 def test_a_kill_that_cannot_be_drained_is_engaged_and_says_so_and_draining_goes_on(send):
     waiting = send("BUY", 1, transmit=False).order_id
-    with psycopg.connect(settings.DATABASE_URL) as elsewhere:  # which nobody can end
+    with psycopg.connect(os.environ["DATABASE_URL"]) as elsewhere:  # which nobody can end
         elsewhere.execute("SELECT pg_advisory_xact_lock(%s)", [SENDERS])
         engaged_kill, action = kill(cancel_open=True)
         assert engaged_kill.drained_at is None
@@ -220,7 +220,7 @@ def test_a_kill_that_cannot_be_drained_is_engaged_and_says_so_and_draining_goes_
 def test_a_kill_waits_for_no_reader_of_the_control_row(send, lock):
     waiting = send("BUY", 1, transmit=False).order_id
     before = authority.claim_and_grant(send("BUY", 1, transmit=False).order_id, now=now())
-    with psycopg.connect(settings.DATABASE_URL) as elsewhere:
+    with psycopg.connect(os.environ["DATABASE_URL"]) as elsewhere:
         elsewhere.execute(f"SELECT 1 FROM risk_systemcontrol {lock}")
         engaged_kill, _ = kill()
 

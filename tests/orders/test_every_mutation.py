@@ -6,6 +6,7 @@ key and body, with another body, and a day later; what it needs is locked elsewh
 
 import itertools
 import json
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -13,7 +14,6 @@ from datetime import timedelta
 
 import psycopg
 import pytest
-from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
@@ -149,7 +149,7 @@ def test_what_was_answered_is_on_disk(stage, name):
     path, body = case.prepare(stage)
     ends = []
     commit = connection.commit
-    with psycopg.connect(settings.DATABASE_URL, autocommit=True) as server:
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
 
         def noting():
             commit()
@@ -192,7 +192,7 @@ def test_what_is_locked_elsewhere_is_done_later_and_once_and_no_answer_is_untrue
     path, body = case.prepare(stage)
     with connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '100ms'")
-    with psycopg.connect(settings.DATABASE_URL) as elsewhere:
+    with psycopg.connect(os.environ["DATABASE_URL"]) as elsewhere:
         elsewhere.execute(LOCKS[lock])
         answer = ask(stage, case, path, body, "k")
     said = answer.json()
