@@ -4,8 +4,8 @@ import asyncio
 import os
 from typing import Any
 
-from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
+from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.urls import path, re_path
@@ -14,16 +14,18 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "execution_site.settings")
 wsgi = get_wsgi_application()
 
 from execution_site import proxies  # noqa: E402
+from execution_site.admissions import admissions  # noqa: E402
 from execution_site.celery import app as celery_app  # noqa: E402
 from execution_site.consumers import StreamConsumer, refuse_socket  # noqa: E402 Django is up
 from execution_site.hearts import BEAT_SECONDS, Beating  # noqa: E402
 from execution_site.hub import hub  # noqa: E402
 from execution_site.release import Mismatch  # noqa: E402
 from execution_site.threads import Threads  # noqa: E402
-from execution_site.waiting import HttpFront  # noqa: E402
+from execution_site.waiting import HttpFront, Pools  # noqa: E402
 from orders.selectors import ended_execution  # noqa: E402
 
-THREADS, URGENT_THREADS = 8, 4
+WRITE_THREADS, READ_THREADS, URGENT_THREADS = 8, 4, 4
+MOST_GREEDY = 64  # long pages that run or wait
 HINT_SECONDS = 0.1  # a Redis that hangs may cost an answer this much, once a second
 
 celery_app.conf.broker_transport_options |= {
@@ -37,10 +39,17 @@ celery_app.conf.broker_transport_options |= {
 
 
 http = HttpFront(
-    Threads(wsgi, THREADS), Threads(wsgi, URGENT_THREADS), hub, execution=ended_execution
+    Pools(
+        urgent=Threads(wsgi, URGENT_THREADS),
+        writes=Threads(wsgi, WRITE_THREADS),
+        reads=Threads(wsgi, READ_THREADS),
+        greedy=Threads(wsgi, 1, most=MOST_GREEDY),
+    ),
+    hub,
+    execution=ended_execution,
 )
 nowhere: Any = refuse_socket
-websocket = AuthMiddlewareStack(
+websocket = SessionMiddlewareStack(
     URLRouter([path("ws/stream", StreamConsumer.as_asgi()), re_path("", nowhere)])
 )
 
@@ -71,9 +80,11 @@ async def _lifespan(receive: Any, send: Any) -> None:
                 return
             moving = asyncio.create_task(_move(heart))
             await hub.start()
+            admissions.start()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             moving.cancel()
+            await admissions.stop()
             await hub.stop()
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as CheckWarning
 from django.db import connections
 from django.utils import timezone
 
@@ -11,6 +13,16 @@ from brokers.models import BrokerConnection, Environment
 from risk.limits import Metric
 from risk.models import RiskLimit
 
+OUTSIDE_LIMITS = (
+    "RATE_WRITES_PER_SECOND",
+    "RATE_READS_PER_SECOND",
+    "RATE_URGENT_PER_SECOND",
+    "RATE_ANONYMOUS_PER_MINUTE",
+    "RATE_SIGN_INS_PER_MINUTE",
+    "CONNECTIONS_PER_ADDRESS",
+    "SOCKETS_PER_CLIENT",
+    "SOCKETS_PER_ADDRESS",
+)
 REQUIRED_LIMITS = {Metric.MAX_ORDER_QUANTITY, Metric.DAILY_TRADES}
 
 
@@ -37,6 +49,20 @@ def live_connections_have_limits(
                 )
             )
     return errors
+
+
+@register
+def limits_from_outside_are_on(**_: Any) -> list[CheckMessage]:
+    """Warn of each limit from outside that is off."""
+    return [
+        CheckWarning(
+            f"{name} is 0: there is no such limit.",
+            hint=f"Set {name}, or see to it in front of the site.",
+            id="execution.W010",
+        )
+        for name in OUTSIDE_LIMITS
+        if not getattr(settings, name)
+    ]
 
 
 def _tables() -> list[str]:

@@ -12,17 +12,19 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http.request import validate_host
 
-from execution_site import error_pages, http
+from execution_site import admissions, error_pages, http
 from execution_site import hub as stream
+from execution_site.admissions import Admitted, Identity
 from execution_site.hub import Sealed, Subscriber, hub
-from execution_site.permissions import SOCKETS
-from orders import authentication, selectors
-from orders.authentication import AuthenticationFailed, Principal
+from orders import selectors
 
 HEARTBEAT_SECONDS = 1.0
-RECHECK_SECONDS = 60.0
 MESSAGE_BYTES = 4096
+MOST_BYTES = 8192  # of one message, before it is looked at
+MOST_QUEUED = 32  # messages
+MOST_MESSAGES, MESSAGE_SECONDS = 20, 10.0  # so many within so long: there is nothing to say
 BAD_REQUEST, FORBIDDEN, NOT_FOUND, TOO_LARGE, OVERFLOWED = 4400, 4403, 4404, 4413, 4408
+TOO_MANY = 4429
 SEQ = re.compile(r"[0-9]{1,18}")
 
 
@@ -32,44 +34,60 @@ class StreamConsumer(AsyncWebsocketConsumer):
     subscriber: Subscriber | None = None
     pump: "asyncio.Task[None] | None" = None
     leaving: "asyncio.Task[None] | None" = None
+    admitted: Admitted | None = None
+    said, said_since = 0, 0.0
 
     async def connect(self) -> None:
         """Admit the client; subscribe before reading, so that nothing falls between."""
-        principal = await hub.read(_principal, self.scope)
-        if principal is None:
+        identity = _identity(self.scope)
+        principal = await hub.read(admissions.principal_of, identity) if identity else None
+        if identity is None or principal is None:
             await self.close(FORBIDDEN)
             return
         await self.accept()
+        loop = asyncio.get_running_loop()
+        admitted = Admitted(identity, principal, on_end=lambda: self._end(loop, FORBIDDEN))
+        if not admissions.admissions.admit(admitted):
+            await self.close(TOO_MANY)
+            return
+        self.admitted = admitted
         try:
             after = _after(self.scope)
         except ValueError:
             await self.close(BAD_REQUEST)
             return
-        self.principal: Principal = principal
-        loop = asyncio.get_running_loop()
+        self.principal = principal
         self.subscriber = Subscriber(
             frozenset(principal.accounts),
             principal.is_staff,
-            on_overflow=lambda: self._overflow(loop),
+            on_overflow=lambda: self._end(loop, OVERFLOWED),
         )
         hub.subscribe(self.subscriber)
         self.pump = asyncio.create_task(self._run(after))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Ignore what is said; end a client that says too much."""
+        """Ignore what is said; end a client that says too much, or too often."""
+        now = asyncio.get_running_loop().time()
+        if now - self.said_since > MESSAGE_SECONDS:
+            self.said, self.said_since = 0, now
+        self.said += 1
+        if self.said > MOST_MESSAGES:
+            await self._leave(TOO_MANY)
         if len(text_data or "") + len(bytes_data or b"") > MESSAGE_BYTES:
             await self._leave(TOO_LARGE)
 
     async def disconnect(self, code: int) -> None:
         """Forget the client."""
+        if self.admitted is not None:
+            admissions.admissions.leave(self.admitted)
         if self.subscriber is not None:
             hub.unsubscribe(self.subscriber)
         if self.pump is not None and self.pump is not asyncio.current_task():
             self.pump.cancel()
 
-    def _overflow(self, loop: asyncio.AbstractEventLoop) -> None:
-        """End a socket that cannot keep up; it resumes."""
-        self.leaving = loop.create_task(self._leave(OVERFLOWED))
+    def _end(self, loop: asyncio.AbstractEventLoop, code: int) -> None:
+        """End a socket that cannot keep up, and resumes, or whose client may no longer listen."""
+        self.leaving = loop.create_task(self._leave(code))
 
     async def _leave(self, code: int) -> None:
         if self.pump is not None:
@@ -81,7 +99,6 @@ class StreamConsumer(AsyncWebsocketConsumer):
         last = await self._catch_up(after)
         loop = asyncio.get_running_loop()
         beat = loop.time()
-        recheck = beat + RECHECK_SECONDS
         pushed = beat
         subscriber = self.subscriber
         if subscriber is None:
@@ -105,9 +122,6 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 await self.send(
                     json.dumps({"type": "heartbeat", "seq": last, "at": _now().isoformat()})
                 )
-            if now >= recheck:
-                recheck = now + RECHECK_SECONDS
-                await self._recheck()
 
     async def _forward(self, event: Sealed, last: int) -> int:
         if event.seq <= last:
@@ -135,11 +149,6 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 if subscriber.sees(event.type, event.account):
                     last = await self._forward(event, last)
         return last
-
-    async def _recheck(self) -> None:
-        principal = await hub.read(_principal, self.scope)
-        if principal is None or principal.accounts != self.principal.accounts:
-            await self.close(FORBIDDEN)
 
 
 async def refuse_socket(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -176,27 +185,14 @@ def _after(scope: dict[str, Any]) -> int | None:
     raise ValueError("no `after`, or the seq of a frame")
 
 
-def _principal(scope: dict[str, Any]) -> Principal | None:
-    """Return who connects, None where they may not listen."""
-    principal = _known(scope)
-    may_listen = principal is not None and SOCKETS["ws/stream"] in principal.rights
-    return principal if may_listen else None
-
-
-def _known(scope: dict[str, Any]) -> Principal | None:
-    """Return who connects: an API key's client, or the session's user from our own pages."""
+def _identity(scope: dict[str, Any]) -> Identity | None:
+    """Return what a socket signs in with: an API key, or a session from our own pages."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
+    address = (scope.get("client") or ("", 0))[0]
     if key := headers.get(b"authorization"):
-        address = (scope.get("client") or ("", 0))[0]
-        try:
-            return authentication.principal_for_key(key.decode("latin1"), address, now=_now())
-        except AuthenticationFailed:
-            return None
-    user = scope.get("user")
-    if user is None or not user.is_authenticated or not _our_origin(headers):
-        return None
-    user.refresh_from_db()
-    return authentication.principal_for_user(user) if user.is_active else None
+        return Identity(key.decode("latin1"), "", address)
+    session = scope["session"].session_key
+    return Identity("", session, address) if session and _our_origin(headers) else None
 
 
 def _our_origin(headers: dict[bytes, bytes]) -> bool:

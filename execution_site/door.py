@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
-from execution_site import error_pages
+from execution_site import error_pages, http, rates
 
+SIGN_IN = "/login/"  # the site's own, and the admin's
 LONGEST_PATH = 1024  # characters
 LONGEST_QUERY = 8192  # characters, as it is written
 LONGEST_VALUE = 2048  # characters
@@ -22,6 +24,25 @@ def refuse_unreadable_address(get_response: Handler) -> Handler:
             return error_pages.page_not_found(request)
         if not _query_is_readable(request):
             return error_pages.bad_request(request)
+        return get_response(request)
+
+    return answer
+
+
+def bound_sign_ins(get_response: Handler) -> Handler:
+    """Bound how often an address may try to sign in, before a password is looked at."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        if request.method == "POST" and request.path_info.endswith(SIGN_IN):
+            try:
+                rates.take(rates.sign_ins(), rates.network(request.META.get("REMOTE_ADDR", "")))
+            except http.Problem as e:
+                refusal = error_pages.refusal(request, 429)
+                for name, value in e.headers.items():
+                    refusal[name] = value
+                return refusal
+            except (OperationalError, InterfaceError):
+                return error_pages.unavailable(request)
         return get_response(request)
 
     return answer

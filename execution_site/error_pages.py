@@ -23,6 +23,7 @@ REFUSALS = {
     404: ("not_found", "There is nothing at this address."),
     405: ("method_not_allowed", "This address does not know this method."),
     413: ("too_large", f"A body may have {http.MOST_BYTES} bytes."),
+    429: ("rate_limited", "Too many tries from this address: come again in a minute."),
     500: ("internal_error", "Something failed on our side."),
     503: ("unavailable", "The database is away. Try again."),
 }

@@ -6,9 +6,20 @@ from execution_site.events import Event, Seal
 from execution_site.hearts import Heart
 from execution_site.idempotency import KeyedRequest
 from execution_site.leases import Lease
+from execution_site.rates import RateBucket
 from execution_site.release import Release
 
-__all__ = ["Event", "Heart", "KeyedRequest", "Lease", "ProcessStatus", "Release", "Seal", "Seed"]
+__all__ = [
+    "Event",
+    "Heart",
+    "KeyedRequest",
+    "Lease",
+    "ProcessStatus",
+    "RateBucket",
+    "Release",
+    "Seal",
+    "Seed",
+]
 
 
 class ProcessStatus(models.Model):

@@ -17,9 +17,13 @@ ALWAYS = {
     404: "There is no such thing, or it is not yours.",
     405: "This address does not know this method.",
     406: "Only JSON is spoken.",
-    503: "The database is away. Try again.",
+    503: "The database is away, or takes no writes. Try again.",
 }
-SIGNED_IN = {401: "Nobody we know.", 403: "The key, or the person, may not do this."}
+SIGNED_IN = {
+    401: "Nobody we know.",
+    403: "The key, or the person, may not do this.",
+    429: "Too often: `Retry-After` says when to come again, `RateLimit-*` what there is.",
+}
 CHANGES = {
     409: "What it is about has ended, or its `Idempotency-Key` was used for another request.",
     413: "The body is too large.",

@@ -57,6 +57,7 @@ MIDDLEWARE = [
     "execution_site.error_pages.ErrorPages",
     "execution_site.permissions_policy.forbid_devices",
     "execution_site.door.refuse_unreadable_address",
+    "execution_site.door.bound_sign_ins",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -164,6 +165,17 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 CSRF_FAILURE_VIEW = "execution_site.error_pages.forged"
+
+# --- Limits from outside: 0 is none, and a check says so (execution.W010) -----------------------
+# A client is a key's or a person's; what it asks for at once may be some seconds' worth of each.
+RATE_WRITES_PER_SECOND = env.float("RATE_WRITES_PER_SECOND", default=1_000)  # requests of a client
+RATE_READS_PER_SECOND = env.float("RATE_READS_PER_SECOND", default=200)  # 100 rows of a page are 1
+RATE_URGENT_PER_SECOND = env.float("RATE_URGENT_PER_SECOND", default=100)  # kills and cancels
+RATE_ANONYMOUS_PER_MINUTE = env.float("RATE_ANONYMOUS_PER_MINUTE", default=600)  # of an address
+RATE_SIGN_INS_PER_MINUTE = env.float("RATE_SIGN_INS_PER_MINUTE", default=60)  # of an address
+CONNECTIONS_PER_ADDRESS = env.int("CONNECTIONS_PER_ADDRESS", default=1_000)  # to one web process
+SOCKETS_PER_CLIENT = env.int("SOCKETS_PER_CLIENT", default=50)  # to one web process
+SOCKETS_PER_ADDRESS = env.int("SOCKETS_PER_ADDRESS", default=200)  # to one web process
 
 # --- Browser security ---------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {

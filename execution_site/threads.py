@@ -15,6 +15,7 @@ from a2wsgi.wsgi import build_environ
 
 Headers = list[tuple[bytes, bytes]]
 T = TypeVar("T")
+MOST = 1_000  # requests that run or wait
 
 
 @dataclass
@@ -29,8 +30,11 @@ class Answer:
 class Threads:
     """Runs a WSGI application, and what belongs to its requests, on threads of its own."""
 
-    def __init__(self, wsgi: Callable[..., Iterable[bytes]], workers: int) -> None:
+    def __init__(
+        self, wsgi: Callable[..., Iterable[bytes]], workers: int, *, most: int = MOST
+    ) -> None:
         self._wsgi = wsgi
+        self._most, self._taken = most, 0
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="http")
 
     async def answer(self, scope: dict[str, Any], body: bytes) -> Answer:
@@ -40,7 +44,16 @@ class Threads:
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a function on one of the threads."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, function, *arguments)
+        self._taken += 1
+        try:
+            return await loop.run_in_executor(self._pool, function, *arguments)
+        finally:
+            self._taken -= 1
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether as many requests are taken as may be, those that wait included."""
+        return self._taken >= self._most
 
     def _answer(self, scope: dict[str, Any], body: bytes) -> Answer:
         answer = Answer()

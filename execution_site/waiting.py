@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from execution_site import http
@@ -21,7 +22,27 @@ SIGNALS = "/api/v1/signals"
 URGENT = re.compile(
     r"/healthz|/readyz|/api/v1/(health(/trading)?|system/.*|orders/(cancel-all|[0-9]+/cancel))/?"
 )
+GREEDY = re.compile(rb"(?:^|&)limit=[0-9]{3,}")  # pages of 100 rows and more
+RETRY = ((b"retry-after", b"1"),)
 WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,6})(?:$|[,;\s])")
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """The threads of each kind of request: none waits for another kind's."""
+
+    urgent: Threads  # kills, cancels and health
+    writes: Threads
+    reads: Threads
+    greedy: Threads  # long pages: one at a time, for they cost the processor most
+
+    def of(self, scope: dict[str, Any]) -> Threads:
+        """Return the threads that answer a request."""
+        if URGENT.fullmatch(scope["path"]):
+            return self.urgent
+        if scope["method"] not in {"GET", "HEAD"}:
+            return self.writes
+        return self.greedy if GREEDY.search(scope["query_string"]) else self.reads
 
 
 class HttpFront:
@@ -29,13 +50,12 @@ class HttpFront:
 
     def __init__(
         self,
-        usual: Threads,
-        urgent: Threads,
+        pools: Pools,
         hub: Hub,
         *,
         execution: Callable[[int], bytes | None],
     ) -> None:
-        self.usual, self.urgent, self.hub, self.execution = usual, urgent, hub, execution
+        self.pools, self.hub, self.execution = pools, hub, execution
         self._waiting = 0
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -43,7 +63,8 @@ class HttpFront:
         scope["headers"] = [(n, v) for n, v in scope["headers"] if b"_" not in n]
         body = await _body(scope, receive)
         if body is None:
-            await _refuse_too_large(send)
+            said = f"A body may have {BODY_BYTES} bytes."
+            await _refuse(send, 413, "too_large", said, (b"connection", b"close"))
             return
         headers = dict(scope["headers"])
         scope["headers"] = [
@@ -58,7 +79,10 @@ class HttpFront:
         if waits and self._waiting < MOST_WAITING:
             await self._wait(scope, body, receive, send, seconds)
             return
-        threads = self.urgent if URGENT.fullmatch(scope["path"]) else self.usual
+        threads = self.pools.of(scope)
+        if threads.is_full:
+            await _refuse(send, 503, "busy", "Too many such requests wait: ask again.", *RETRY)
+            return
         await _send(await threads.answer(scope, body), send)
 
     async def _wait(
@@ -66,7 +90,7 @@ class HttpFront:
     ) -> None:
         self._waiting += 1
         try:
-            answer = await self.usual.answer(scope, body)
+            answer = await self.pools.writes.answer(scope, body)
             order = _order_of(answer)
             if order is None:
                 await _send(answer, send)
@@ -79,7 +103,7 @@ class HttpFront:
                 task.cancel()
             if left:
                 return
-            execution = await self.usual.run(self.execution, order["id"])
+            execution = await self.pools.writes.run(self.execution, order["id"])
             if execution is not None:
                 kept = [(n, v) for n, v in answer.headers if n != b"content-length"]
                 length = (b"content-length", str(len(execution)).encode())
@@ -132,13 +156,14 @@ async def _until_gone(receive: Any) -> None:
         pass
 
 
-async def _refuse_too_large(send: Any) -> None:
-    detail = f"A body may have {BODY_BYTES} bytes."
-    body = json.dumps(http.body(413, "too_large", detail)).encode()
+async def _refuse(
+    send: Any, status: int, code: str, detail: str, *more: tuple[bytes, bytes]
+) -> None:
+    body = json.dumps(http.body(status, code, detail)).encode()
     headers = [
         (b"content-type", http.CONTENT_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
+        *more,
     ]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from brokers import quotes, registry
 from brokers.contract import QuoteUpdate
 from brokers.models import BrokerConnection, Instrument
+from execution_site import rates
 from orders import in_flight
 from orders.clients import ApiClient, issue_key
 from risk.facts import SystemMode
@@ -48,6 +49,7 @@ def db(clones, django_db_blocker):
         databases.use(name)
         registry._adapters.clear()
         in_flight._sends.clear()
+        rates._refused_until.clear()
         yield name
         databases.use(clones.template)
     clones.drop(name)

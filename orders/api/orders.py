@@ -82,6 +82,8 @@ class OrderDetail(ApiView):
 class OrderCancel(ApiView):
     """Cancelling one order."""
 
+    is_urgent = True
+
     @extend_schema(
         operation_id="cancel_order",
         request=NothingInput,
@@ -180,6 +182,8 @@ def _refused(refused: ReplacementRefused) -> Response:
 
 class OrderCancelAll(ApiView):
     """Cancelling many orders."""
+
+    is_urgent = True
 
     @extend_schema(
         operation_id="cancel_all",

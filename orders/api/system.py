@@ -80,6 +80,8 @@ class System(ApiView):
 class KillSwitch(ApiView):
     """The kill switch."""
 
+    is_urgent = True
+
     @extend_schema(
         operation_id="kill_switch",
         request=KillInput,
@@ -149,6 +151,8 @@ class KillSwitch(ApiView):
 
 class Flatten(ApiView):
     """Closing what is held."""
+
+    is_urgent = True
 
     @extend_schema(
         operation_id="flatten",

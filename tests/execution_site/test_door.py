@@ -12,7 +12,7 @@ from execution_site import consumers
 from execution_site.http import CONTENT_TYPE
 from execution_site.hub import Hub
 from execution_site.threads import Threads
-from execution_site.waiting import HttpFront
+from execution_site.waiting import HttpFront, Pools
 from orders.clients import issue_key
 from tests.execution_site.hostile import UNSTORABLE, VALUES
 from tests.orders import option_market
@@ -27,7 +27,7 @@ class Front:
 
     def __init__(self, *headers):
         wsgi = get_wsgi_application()
-        self.front = HttpFront(Threads(wsgi, 1), Threads(wsgi, 1), Hub(), execution=lambda _: None)
+        self.front = HttpFront(Pools(*[Threads(wsgi, 1)] * 4), Hub(), execution=lambda _: None)
         self.headers = [(b"host", b"localhost"), *headers]
 
     def ask(self, requests):

@@ -1,11 +1,15 @@
 """`manage.py run_web`: the web process."""
 
+import resource
 import sys
 from typing import Any
 
 import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand
+
+from execution_site import consumers
+from execution_site.slow_clients import BoundedProtocol
 
 #: How long a thread may hold the interpreter while others wait for it (Python's own is 5 ms): with
 #: eight busy threads a kill would wait for each of them at every turn. It costs no throughput.
@@ -20,6 +24,8 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **__: Any) -> None:
         """Serve until told to stop."""
         sys.setswitchinterval(SWITCH_SECONDS)
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a file each connection
         uvicorn.run(
             "execution_site.asgi:application",
             host=settings.HOST,
@@ -28,6 +34,10 @@ class Command(BaseCommand):
             lifespan="on",
             proxy_headers=False,  # anybody on this machine could claim to come from elsewhere
             server_header=False,
+            http=BoundedProtocol,
+            ws_max_size=consumers.MOST_BYTES,
+            ws_max_queue=consumers.MOST_QUEUED,
+            ws_per_message_deflate=False,  # its windows are most of the memory of a socket
             access_log=False,
             log_config=None,  # Django has set the logging up
             timeout_graceful_shutdown=5,
