@@ -35,7 +35,7 @@ WHERE type = 'reconciliation' AND data->>'strategy' = %s AND data ? 'close'
 _runs = itertools.count()
 
 
-def ask(client, path, body, key, *, seconds=60):
+def ask(client, path, body, key, *, seconds=120):
     """Ask until it is answered, with one key, as a client that loses answers does."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
