@@ -29,11 +29,15 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """The first row that does not fit, and what is wrong with it."""
+    """The first row that does not fit, and what is wrong with it; 0 is the unsealed tail."""
 
     seq: int
     event_id: int | None
     problem: str
+
+    def __str__(self) -> str:
+        where = f"seal {self.seq}" if self.seq else "the unsealed tail"
+        return f"{where}, event {self.event_id}: {self.problem}"
 
 
 def link(

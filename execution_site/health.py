@@ -16,8 +16,9 @@ from rest_framework.response import Response
 from execution_site import bus, outages, processes
 from execution_site.hearts import ROLES, SILENT_SECONDS
 from execution_site.listing import ApiView
-from execution_site.models import ProcessStatus
+from execution_site.models import AuditCheck, ProcessStatus
 
+AUDITED_WITHIN = timedelta(hours=26)
 LATE_SECONDS = 10.0
 SKEW_SECONDS = 0.5  # between this machine's clock and the database's
 LEASES = ("sealer", "market_loop")
@@ -66,7 +67,7 @@ class Health(_HealthView):
         """Return the health of every part; 503 when one that trading needs is not well."""
         parts = {"redis": _redis()}
         try:
-            parts |= {"database": _database()} | _processes() | _ages()
+            parts |= {"database": _database(), "audit": _audit()} | _processes() | _ages()
         except (DatabaseError, InterfaceError) as e:
             parts["database"] = _part(False, type(e).__name__)
         return _answer(parts, "ok")
@@ -131,6 +132,15 @@ def _processes() -> dict[str, dict[str, Any]]:
         detail = "; ".join(said) or (f"{len(hearts)} up" if hearts else "none")
         parts[role] = _part(bool(hearts) and not silent, detail)
     return parts
+
+
+def _audit() -> dict[str, Any]:
+    """Return what the last verification of the audit trail found, and whether it is of today."""
+    last = AuditCheck.objects.order_by("-checked_at").first()
+    if last is None:
+        return _part(True, "not verified yet")
+    late = timezone.now() - last.checked_at > AUDITED_WITHIN
+    return _part(not last.finding and not late, last.finding or f"verified {last.checked_at:%F %T}")
 
 
 def _clock() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from django.db import models
 
+from execution_site.audit_checks import AuditCheck
 from execution_site.events import Event, Seal
 from execution_site.hearts import Heart
 from execution_site.idempotency import KeyedRequest
@@ -10,6 +11,7 @@ from execution_site.rates import RateBucket
 from execution_site.release import Release
 
 __all__ = [
+    "AuditCheck",
     "Event",
     "Heart",
     "KeyedRequest",

@@ -33,6 +33,12 @@ DEMO = env.bool("DEMO", default=False)
 FEED = env.str("FEED", default="synthetic" if DEMO else "none")
 FEED_SEED = env.int("FEED_SEED", default=7)
 
+# --- Where the head of the audit trail is noted beside DATA_DIR, and how often -------------------
+AUDIT_ANCHOR_FILE = env.str("AUDIT_ANCHOR_FILE", default="")
+AUDIT_ANCHOR_COMMAND = env.str("AUDIT_ANCHOR_COMMAND", default="")
+AUDIT_ANCHOR_WEBHOOK = env.str("AUDIT_ANCHOR_WEBHOOK", default="")
+AUDIT_ANCHOR_SECONDS = env.int("AUDIT_ANCHOR_SECONDS", default=3600)
+
 # --- Applications -------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "execution_site.admin_site.ConsoleConfig",

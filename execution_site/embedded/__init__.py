@@ -82,6 +82,7 @@ class Services:
         healed = []
         for server in self.servers:
             try:
+                server.trim_log()
                 if server.heal():
                     healed.append(server.name)
             except (ServiceFailed, OSError) as e:  # tried again a second later

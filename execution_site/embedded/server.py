@@ -1,5 +1,7 @@
 """A server as a child of ours, or one adopted from an owner that was killed."""
 
+import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +15,7 @@ from execution_site.embedded.process import ServiceFailed
 from execution_site.embedded.runtime import Runtime, free_port, port_is_free
 
 START_SECONDS = 60.0  # recovery after a crash may take its time
+LOG_BYTES = 10_000_000
 RELAUNCH_SECONDS = 1.0  # a server that dies at once is not started more often
 
 
@@ -87,6 +90,19 @@ class Server(ABC):
             process.end(pid, self._child, number=self.stop_signal, seconds=self.stop_seconds)
         self._child = None
 
+    def trim_log(self) -> None:
+        """Begin a log anew that has grown long, and keep the one before it.
+
+        The server appends, so it goes on at what is then the end.
+        """
+        if not self.log.exists() or self.log.stat().st_size <= LOG_BYTES:
+            return
+        kept = self.log.with_name(f"{self.log.name}.1")
+        kept.touch(mode=0o600)
+        kept.chmod(0o600)
+        shutil.copyfile(self.log, kept)
+        os.truncate(self.log, 0)
+
     @abstractmethod
     def answers(self) -> bool:
         """Tell whether it serves whoever has our password."""
@@ -107,7 +123,10 @@ class Server(ABC):
         """Start the program, with `config` on its standard input."""
         user = process.account(self.directory)
         process.let_through(program, user)
-        with self.log.open("ab") as output:
+        self.trim_log()
+        opened = os.open(self.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        os.fchmod(opened, 0o600)
+        with os.fdopen(opened, "ab") as output:
             child = subprocess.Popen(
                 [str(program), *arguments],
                 stdin=subprocess.PIPE,

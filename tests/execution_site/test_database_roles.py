@@ -46,6 +46,7 @@ EVERYWHERE = (
     "DROP OWNED BY execution",
 )
 ADDED_TO_ONLY = {
+    "execution_site_auditcheck",
     "execution_site_event",
     "execution_site_seal",
     "orders_fill",

@@ -146,6 +146,25 @@ def test_what_opens_the_database_is_for_its_user_alone(running):
     assert stat.S_IMODE(running.postgres.directory.stat().st_mode) == 0o700
 
 
+def test_a_log_is_its_users_alone_and_stays_small(running, monkeypatch):
+    log = running.postgres.log
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    monkeypatch.setattr("execution_site.embedded.server.LOG_BYTES", 100)
+    for word in ("before", "after"):
+        with pytest.raises(psycopg.Error):
+            query(running.runtime, f"SELECT * FROM {word * 30}")
+        running.heal()
+    kept = log.with_name("postgres.log.1")
+
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert "after" * 12 in kept.read_text()
+    assert log.stat().st_size == 0
+    with pytest.raises(psycopg.Error):
+        query(running.runtime, "SELECT * FROM again")
+    assert '"again"' in log.read_text()
+    assert "\0" not in log.read_text()
+
+
 def test_ports_are_below_those_of_outgoing_connections(running):
     lowest = Path("/proc/sys/net/ipv4/ip_local_port_range")
     if lowest.exists() and int(lowest.read_text().split()[0]) < PORTS.stop:

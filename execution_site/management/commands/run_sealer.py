@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from execution_site import hearts, sealer
+from execution_site.auditor import Auditor
 from execution_site.leases import LeaseLost
 
 PAUSE_SECONDS = 0.5
@@ -30,6 +31,7 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, _leave)
         holder = f"{socket.gethostname()}:{os.getpid()}"
         heart = hearts.begin("sealer")
+        Auditor(holder=holder).start()
         while True:
             heart.moved()
             working = sealer.Sealer(holder=holder)
