@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ STEADY_SECONDS = 60.0  # after this long a process counts as well again
 WORKER_GRACE_SECONDS = 30.0
 PR_SET_PDEATHSIG = 1
 PARENT = "SUPERVISOR_PID"
+SOCKET = "WEB_SOCKET"  # its number
 COLORS = {"web": 36, "worker": 32, "beat": 35, "sealer": 34, "market": 33, "strategy": 90}
 
 MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
@@ -35,6 +37,7 @@ class Role:
     name: str
     command: str
     grace_seconds: float = 10.0
+    listener: socket.socket | None = None  # what it serves on; it is kept open over restarts
     state: str = "stopped"
     restarts: int = 0
     last_exit: int | None = None
@@ -92,6 +95,11 @@ class Role:
         return None if self.child is None else self.child.pid
 
     def _spawn(self) -> "subprocess.Popen[str]":
+        environment = {**os.environ, PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+        passed = []
+        if self.listener is not None:
+            passed = [self.listener.fileno()]
+            environment[SOCKET] = str(passed[0])
         child = subprocess.Popen(
             [sys.executable, str(MANAGE), self.command],
             stdin=subprocess.DEVNULL,
@@ -99,7 +107,8 @@ class Role:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**os.environ, PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1"},
+            env=environment,
+            pass_fds=passed,
             start_new_session=True,  # Ctrl-C is for the supervisor, which asks everybody in turn
         )
         threading.Thread(target=_relay, args=[self.name, child.stdout], daemon=True).start()
@@ -109,10 +118,10 @@ class Role:
         self.state, self.since = state, datetime.now(UTC)
 
 
-def table(*, demo: bool) -> list[Role]:
-    """Return the processes of the site."""
+def table(*, demo: bool, listener: socket.socket | None = None) -> list[Role]:
+    """Return the processes of the site; web serves on `listener`."""
     roles = [
-        Role("web", "run_web"),
+        Role("web", "run_web", listener=listener),
         Role("worker", "run_worker", grace_seconds=WORKER_GRACE_SECONDS),
         Role("beat", "run_beat"),
         Role("sealer", "run_sealer"),

@@ -7,6 +7,7 @@ first, in words.
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,10 +22,11 @@ from execution_site.embedded.process import ServiceFailed
 from execution_site.embedded.runtime import port_is_free
 from execution_site.embedded.server import Server
 from execution_site.process_report import ProcessState, Reporter
-from execution_site.roles import MANAGE, say
+from execution_site.roles import MANAGE, Role, say
 
 LOOK_SECONDS = 0.2
 READY_POLL_SECONDS = 0.2
+BACKLOG = 2048
 PORT_SECONDS = 3.0  # what a killed supervisor left is on its way out
 
 
@@ -53,8 +55,8 @@ class Supervisor:
         self.sign_ins = sign_ins
         self.names = embedded.ours(os.environ, data_dir)
         self.services = Services(data_dir, names=self.names)
-        self.roles = roles.table(demo=sign_ins is not None)
-        self.stopping = False
+        self.roles: list[Role] = []
+        self.stopping, self.starting = False, True
 
     def run(self) -> None:
         """Start everything, watch over it, stop everything.
@@ -97,21 +99,34 @@ class Supervisor:
         for server in self.services.servers:
             say(f"{server.title} on port {server.port}, {time.monotonic() - started:.1f} s")
 
+    def _listen(self) -> socket.socket:
+        """Return what web serves on. It stays open while web is restarted: who comes then waits."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            return socket.create_server((self.host, self.port), family=family, backlog=BACKLOG)
+        except OSError as e:
+            raise CannotStart(f"Port {self.port} on {self.host}: {e.strerror}") from e
+
     def _manage(self, command: str) -> None:
         """Run a command to its end, or to ours."""
         environment = {**os.environ, roles.PARENT: str(os.getpid())}
         child = subprocess.Popen(
             [sys.executable, str(MANAGE), command], env=environment, start_new_session=True
         )
-        while child.poll() is None:
-            if self.stopping:
-                child.terminate()
-            time.sleep(LOOK_SECONDS)
-        if child.returncode != 0 and not self.stopping:
+        try:
+            while child.poll() is None:
+                time.sleep(LOOK_SECONDS)
+        finally:
+            child.terminate()
+            child.wait()
+        if child.returncode != 0:
             raise CannotStart("The site was not started: see above.")
 
     def _watch(self) -> None:
         """Keep everything running until asked to stop."""
+        listener = self._listen()
+        self.roles = roles.table(demo=self.sign_ins is not None, listener=listener)
+        self.starting = False
         for role in self.roles:
             role.start()
         threading.Thread(target=self._announce, name="announce", daemon=True).start()
@@ -127,6 +142,7 @@ class Supervisor:
         finally:
             say("stopping")
             roles.stop(self.roles)
+            listener.close()
             reporter.show(self._states())
             reporter.close()
 
@@ -172,6 +188,9 @@ class Supervisor:
             for role in self.roles:
                 if role.child is not None:
                     role.child.kill()
+        elif self.starting:  # whatever it waits for
+            self.stopping = True
+            raise SystemExit(0)
         self.stopping = True
 
 

@@ -8,7 +8,7 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from execution_site import consumers
+from execution_site import consumers, web_server
 from execution_site.slow_clients import BoundedProtocol
 
 #: How long a thread may hold the interpreter while others wait for it (Python's own is 5 ms): with
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         sys.setswitchinterval(SWITCH_SECONDS)
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a file each connection
-        uvicorn.run(
+        config = uvicorn.Config(
             "execution_site.asgi:application",
             host=settings.HOST,
             port=settings.PORT,
@@ -42,3 +42,4 @@ class Command(BaseCommand):
             log_config=None,  # Django has set the logging up
             timeout_graceful_shutdown=5,
         )
+        web_server.WebServer(config).run(web_server.inherited())
