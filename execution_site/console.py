@@ -16,9 +16,10 @@ from django.forms.models import BaseInlineFormSet, model_to_dict
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
-from execution_site import audit, permissions
+from execution_site import access, audit, permissions
 
 REASON_LENGTH = 500
+SECRETS = frozenset({"password"})  # hashed or not, they are in no log
 
 
 _WIDE = Context(prec=100)
@@ -229,9 +230,15 @@ class AuditedAdmin(PlainList):
             return HttpResponseRedirect(request.path)
         return super().delete_view(request, object_id, extra_context)
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save it, telling the database who changes it, and why."""
+        access.acting(request.user.get_username(), form.cleaned_data["reason"])
+        super().save_model(request, obj, form, change)
+
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """Delete a row and record what it was."""
         before, reason = model_to_dict(obj), request.POST["reason"]
+        access.acting(request.user.get_username(), reason)
         self._record("deleted", request, obj, before=before, after=None, reason=reason)
         super().delete_model(request, obj)
 
@@ -274,5 +281,6 @@ def _json(values: dict[str, Any] | None) -> Any:
     named = {
         name: [str(v) for v in value] if isinstance(value, list) else value
         for name, value in values.items()
+        if name not in SECRETS
     }
     return json.loads(json.dumps(named, cls=DjangoJSONEncoder))

@@ -2,6 +2,7 @@
 
 from django.db import models
 
+from execution_site.access import AccessChange
 from execution_site.audit_checks import AuditCheck
 from execution_site.events import Event, Seal
 from execution_site.hearts import Heart
@@ -11,6 +12,7 @@ from execution_site.rates import RateBucket
 from execution_site.release import Release
 
 __all__ = [
+    "AccessChange",
     "AuditCheck",
     "Event",
     "Heart",

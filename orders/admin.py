@@ -9,7 +9,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from execution_site import audit
+from brokers.models import BrokerConnection
+from execution_site import access, audit, permissions
 from execution_site.console import (
     AuditedAdmin,
     AuditedForm,
@@ -18,7 +19,13 @@ from execution_site.console import (
     ReasonForm,
     reason_given,
 )
-from orders import admin_control, admin_limits, admin_risk  # noqa: F401 they register
+from orders import (  # noqa: F401 the consoles register
+    admin_control,
+    admin_limits,
+    admin_people,
+    admin_risk,
+    granting,
+)
 from orders.clients import networks_of
 from orders.models import (
     ApiClient,
@@ -58,7 +65,9 @@ def revoke(model_admin: admin.ModelAdmin, request: HttpRequest, keys: QuerySet[A
         return
     now, actor = timezone.now(), request.user.get_username()
     with transaction.atomic(durable=True):
-        live = list(keys.filter(revoked_at=None).select_for_update(of=("self",)).order_by("pk"))
+        access.acting(actor, reason)
+        found = keys.filter(revoked_at=None).select_for_update(of=("self",)).order_by("pk")
+        live = [key for key in found if granting.may_touch_key(request.user, key)]
         for key in live:
             key.revoked_at = now
             key.save(update_fields=["revoked_at"])
@@ -88,6 +97,27 @@ class ApiClientAdmin(AuditedAdmin):
     action_form = ReasonForm
     actions = ("revoke_keys",)
 
+    def reaches(self, request: HttpRequest, obj: Any) -> bool:
+        """Tell whether this person may change a client."""
+        return obj is None or granting.may_touch_client(request.user, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return what is only read: whose a client is, superusers say."""
+        return () if request.user.is_superuser else ("user", "owner")
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        """Offer the accounts that this person may act in."""
+        own = permissions.accounts_of(request.user)
+        if own is not None:
+            kwargs["queryset"] = BrokerConnection.objects.filter(name__in=own)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save it; a new one is whose it is said to be, or one's own."""
+        if not change and obj.person_id is None:
+            obj.owner_id = request.user.pk
+        super().save_model(request, obj, form, change)
+
     @admin.action(description="Revoke all keys of the selected clients")
     def revoke_keys(self, request: HttpRequest, queryset: QuerySet[ApiClient]) -> None:
         """Revoke what is left of these clients' keys."""
@@ -107,6 +137,10 @@ class ApiKeyAdmin(AuditedAdmin):
     ordering = ("-pk",)
     action_form = ReasonForm
     actions = ("revoke_selected",)
+
+    def reaches(self, request: HttpRequest, obj: Any) -> bool:
+        """Tell whether this person may change a key."""
+        return obj is None or granting.may_touch_key(request.user, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse: a command makes keys and shows the secret once."""

@@ -15,7 +15,8 @@ from typing import Protocol, TypeVar
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from execution_site import idempotency
+from execution_site import access, idempotency
+from execution_site.access import AccessChange
 from orders import approving, breaker_watch, groups, hints, in_flight, proposals, submission
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import MassAction, Order, PositionClose, Replacement
@@ -138,6 +139,10 @@ def _to_drain(*, now: datetime) -> list[Piece]:
     return [partial(control.finish_drains, now=now)]
 
 
+def _to_tell(*, now: datetime) -> list[Piece]:
+    return [partial(access.record, now=now)] if AccessChange.objects.exists() else []
+
+
 def _to_forget(*, now: datetime) -> list[Piece]:
     return [partial(idempotency.forget, now=now)]
 
@@ -160,5 +165,6 @@ _KINDS: Mapping[str, _Find] = {
     "proposals": _proposed,
     "what was asked of many": _to_finish,
     "kills to drain": _to_drain,
+    "changes of access": _to_tell,
     "old keys": _to_forget,
 }

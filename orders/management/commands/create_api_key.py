@@ -1,5 +1,6 @@
 """`manage.py create_api_key`: a key for an API client."""
 
+import getpass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from brokers.models import BrokerConnection
+from execution_site import access
 from execution_site.permissions import Scope
 from orders.clients import ApiClient, issue_key
 
@@ -67,6 +69,7 @@ class Command(BaseCommand):
         if owner is not None and person is None:
             raise CommandError(f"no such user: {owner}")
         with transaction.atomic(durable=True):
+            access.acting(f"{getpass.getuser()} (manage.py)", "create_api_key")
             client, _created = ApiClient.objects.get_or_create(name=name)
             if person is not None:
                 client.owner = person
