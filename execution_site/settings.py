@@ -154,6 +154,11 @@ CELERY_BEAT_SCHEDULE = {
 WORKER_THREADS = env.int("WORKER_THREADS", default=8)
 
 # --- Sign-in ------------------------------------------------------------------------------------
+#: The first hashes; what the others have hashed is hashed anew when its user signs in.
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

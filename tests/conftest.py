@@ -22,6 +22,7 @@ from tests.site import Site
 
 def pytest_configure():
     """Make passwords cheap: the real hashing takes half a second for each user."""
+    settings.CHOSEN_HASHERS = settings.PASSWORD_HASHERS
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
