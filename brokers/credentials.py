@@ -1,4 +1,4 @@
-"""Credentials at rest: AES-256-GCM, the key from the environment, the row's id as its address.
+"""Credentials at rest: AES-256-GCM, the row's id as its address.
 
 The row id is authenticated with the text, so a ciphertext copied to another row does not open.
 """
@@ -11,6 +11,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 
+from execution_site import secret_keys
+
 NONCE_BYTES = 12
 
 
@@ -18,18 +20,19 @@ class CredentialsUnreadable(Exception):
     """The stored credentials do not open with this key for this row."""
 
 
-def _cipher() -> AESGCM:
-    return AESGCM(hashlib.sha256(settings.CREDENTIALS_KEY.encode()).digest())
+def _cipher(key: str) -> AESGCM:
+    return AESGCM(hashlib.sha256(key.encode()).digest())
 
 
 def _address(row_id: int) -> bytes:
     return f"brokers_brokerconnection:{row_id}".encode()
 
 
-def seal(values: dict[str, str], *, row_id: int) -> bytes:
-    """Return the ciphertext of a connection's credentials."""
+def seal(values: dict[str, str], *, row_id: int, key: str = "") -> bytes:
+    """Return the ciphertext of a connection's credentials, under the newest key or this one."""
     nonce = os.urandom(NONCE_BYTES)
-    return nonce + _cipher().encrypt(nonce, json.dumps(values).encode(), _address(row_id))
+    cipher = _cipher(key or settings.CREDENTIALS_KEY)
+    return nonce + cipher.encrypt(nonce, json.dumps(values).encode(), _address(row_id))
 
 
 def unseal(ciphertext: bytes, *, row_id: int) -> dict[str, str]:
@@ -39,8 +42,10 @@ def unseal(ciphertext: bytes, *, row_id: int) -> dict[str, str]:
     """
     sealed = bytes(ciphertext)
     nonce, body = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
-    try:
-        opened: dict[str, str] = json.loads(_cipher().decrypt(nonce, body, _address(row_id)))
-    except (InvalidTag, ValueError) as e:
-        raise CredentialsUnreadable(f"connection {row_id}") from e
-    return opened
+    for key in secret_keys.valid("CREDENTIALS_KEY"):
+        try:
+            opened: dict[str, str] = json.loads(_cipher(key).decrypt(nonce, body, _address(row_id)))
+        except (InvalidTag, ValueError):
+            continue
+        return opened
+    raise CredentialsUnreadable(f"connection {row_id}")

@@ -51,7 +51,7 @@ def link(
 def verify(
     rows: Iterable[Sealed],
     *,
-    mac_of: Callable[[Sealed], str],
+    is_ours: Callable[[Sealed], bool],
     start_seq: int = 1,
     start_hash: str = GENESIS,
     anchors: dict[int, str] | None = None,
@@ -60,7 +60,7 @@ def verify(
     expected_seq, previous = start_seq, start_hash
     anchored = dict(anchors or {})
     for row in rows:
-        if problem := _problem(row, expected_seq, previous, mac_of):
+        if problem := _problem(row, expected_seq, previous, is_ours):
             yield Break(min(row.seq, expected_seq), row.event_id, problem)
             return
         if anchored.pop(row.seq, row.hash) != row.hash:
@@ -86,7 +86,7 @@ def anchor_problem(anchored: int, *, owed: int) -> str | None:
 
 
 def _problem(
-    row: Sealed, expected_seq: int, previous: str, mac_of: Callable[[Sealed], str]
+    row: Sealed, expected_seq: int, previous: str, is_ours: Callable[[Sealed], bool]
 ) -> str | None:
     if row.seq != expected_seq:
         return f"seal {expected_seq} is missing"
@@ -104,7 +104,7 @@ def _problem(
     )
     if computed != row.hash:
         return "the row was changed after it was sealed"
-    if mac_of(row) != row.mac:
+    if not is_ours(row):
         return "the application did not write this row"
     return None
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import models, transaction
 
-from execution_site import bus
+from execution_site import bus, secret_keys
 
 
 class EventType(models.TextChoices):
@@ -76,13 +76,20 @@ def canonical(data: Any) -> str:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def event_mac(type: str, account: str, data: str, at: datetime) -> str:
+def event_mac(type: str, account: str, data: str, at: datetime, *, key: str = "") -> str:
     """Return the application's own proof that it wrote this event (HMAC-SHA-256, hexadecimal).
 
-    `data` is in its canonical spelling.
+    `data` is in its canonical spelling; the key is AUDIT_KEY unless another is given.
     """
     text = f"{type}|{account}|{at.timestamp():.6f}|{data}"
-    return hmac.new(settings.AUDIT_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
+    secret = key or settings.AUDIT_KEY
+    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def is_our_mac(mac: str, type: str, account: str, data: str, at: datetime) -> bool:
+    """Tell whether the application wrote this event, with its key or one before it."""
+    keys = secret_keys.valid("AUDIT_KEY")
+    return any(event_mac(type, account, data, at, key=key) == mac for key in keys)
 
 
 def event_row(type: EventType, data: dict[str, Any], *, account: str, at: datetime) -> EventRow:

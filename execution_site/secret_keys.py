@@ -5,10 +5,12 @@ was written with them. The file holds `{name: [newest, before, ...]}` and is its
 """
 
 import json
+import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from execution_site import private_json
@@ -41,9 +43,17 @@ def load(data_dir: Path, environ: Mapping[str, str]) -> Keys:
     return {name: given[name] or stored[name] for name in NAMES}
 
 
-def is_stored(name: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether a key comes from the file."""
-    return not environ.get(name)
+def is_given(name: str) -> bool:
+    """Tell whether a key comes from the environment, where the operator renews it."""
+    return bool(os.environ.get(name))
+
+
+def valid(name: str) -> Iterator[str]:
+    """Yield the keys that open and verify: this process's, then any put into the file since."""
+    known = [getattr(settings, name), *getattr(settings, name + FALLBACKS)]
+    yield from known
+    if not is_given(name):
+        yield from (key for key in stored_keys(settings.DATA_DIR).get(name, ()) if key not in known)
 
 
 def stored_keys(data_dir: Path) -> Keys:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from execution_site import anchors, chain, statements
 from execution_site.chain import Break, Sealed
-from execution_site.events import Event, Seal, canonical, event_mac
+from execution_site.events import Event, Seal, canonical, is_our_mac
 from execution_site.leases import Lease
 from execution_site.sealer import LEASE, microseconds
 
@@ -49,7 +49,7 @@ def verify(
     before = Seal.objects.filter(seq=first - 1).first()
     found = chain.verify(
         _sealed(first, end),
-        mac_of=_mac,
+        is_ours=_is_ours,
         start_seq=first,
         start_hash=before.hash if before else chain.GENESIS,
         anchors={seq: h for seq, h in anchored.items() if first <= seq <= (last or seq)},
@@ -83,7 +83,7 @@ def _tail() -> tuple[int, Break | None]:
     deadline = time.monotonic() + SEALED_WITHIN_SECONDS
     waiting = _unsealed()
     for row in waiting.values():
-        if event_mac(row.type, row.account, canonical(row.data), row.at) != row.mac:
+        if not is_our_mac(row.mac, row.type, row.account, canonical(row.data), row.at):
             return 0, Break(0, row.pk, "the application did not write this row")
     overdue = timezone.now() - timedelta(seconds=SEALED_WITHIN_SECONDS)
     old = {pk for pk, row in waiting.items() if row.at < overdue}
@@ -129,9 +129,9 @@ def _sealed(first: int, last: int) -> Iterator[Sealed]:
         first = page[-1].seq + 1
 
 
-def _mac(row: Sealed) -> str:
+def _is_ours(row: Sealed) -> bool:
     at = EPOCH + timedelta(microseconds=row.at)
-    return event_mac(row.type, row.account, row.data, at)
+    return is_our_mac(row.mac, row.type, row.account, row.data, at)
 
 
 _UNSEALED = """

@@ -16,6 +16,9 @@ SERVICE_USER = "nobody"  # exists everywhere; PostgreSQL refuses to run as root
 POLL_SECONDS = 0.02
 KILL_SECONDS = 5.0
 
+#: All that a server gets of our environment: whoever runs as its user can read what it got.
+SERVER_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
+
 PROC = Path("/proc")
 
 
@@ -60,8 +63,8 @@ def account(directory: Path) -> Account:
 
 def popen_arguments(user: Account) -> dict[str, object]:
     """Return what keeps a server apart from us: its user, folder, session and environment."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    arguments: dict[str, object] = {"cwd": "/", "env": clean, "start_new_session": True}
+    kept = {name: os.environ[name] for name in SERVER_VARIABLES if name in os.environ}
+    arguments: dict[str, object] = {"cwd": "/", "env": kept, "start_new_session": True}
     if os.geteuid() == 0:
         arguments |= {"user": user.uid, "group": user.gid, "extra_groups": []}
     return arguments

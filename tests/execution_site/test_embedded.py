@@ -165,6 +165,16 @@ def test_a_log_is_its_users_alone_and_stays_small(running, monkeypatch):
     assert "\0" not in log.read_text()
 
 
+@pytest.mark.skipif(not process.PROC.is_dir(), reason="no /proc on this system")
+def test_the_servers_are_told_nothing_of_our_environment(running):
+    """They run as a user of the machine's own, who may read what they were started with."""
+    for server in running.servers:
+        told = Path(f"/proc/{server.pid}/environ").read_bytes().decode()
+        names = {entry.partition("=")[0] for entry in told.split("\0") if entry}
+        assert names <= {*process.SERVER_VARIABLES, "PG_GRANDPARENT_PID"}
+        assert os.environ["DATABASE_URL"] not in told
+
+
 def test_ports_are_below_those_of_outgoing_connections(running):
     lowest = Path("/proc/sys/net/ipv4/ip_local_port_range")
     if lowest.exists() and int(lowest.read_text().split()[0]) < PORTS.stop:
