@@ -10,6 +10,7 @@ from django.db import connections
 from django.utils import timezone
 
 from brokers.models import BrokerConnection, Environment
+from execution_site import demo_users, safety
 from risk.limits import Metric
 from risk.models import RiskLimit
 
@@ -62,6 +63,32 @@ def limits_from_outside_are_on(**_: Any) -> list[CheckMessage]:
         )
         for name in OUTSIDE_LIMITS
         if not getattr(settings, name)
+    ]
+
+
+@register(Tags.database)
+def demo_users_are_kept_from_others(
+    databases: Sequence[str] | None = None, **_: Any
+) -> list[CheckMessage]:
+    """Refuse users with passwords that everybody knows, where more than a demo is at stake."""
+    if not databases or not {"auth_user", "brokers_brokerconnection"} <= set(_tables()):
+        return []
+    live = BrokerConnection.objects.enabled().filter(environment=Environment.LIVE)
+    stakes = {
+        f"HOST={settings.HOST} is reached by others": not safety.is_loopback(settings.HOST),
+        "it is behind a proxy": settings.TRUSTED_HOPS > 0,
+        "the database is your own": settings.OWN_DATABASE,
+        "it has live connections": live.exists(),
+    }
+    at_stake = [what for what, holds in stakes.items() if holds]
+    if not at_stake or not (names := demo_users.present()):
+        return []
+    return [
+        Error(
+            f"The demo's users {', '.join(names)} can sign in while {' and '.join(at_stake)}.",
+            hint="End them: manage.py remove_demo_users.",
+            id="execution.E006",
+        )
     ]
 
 
