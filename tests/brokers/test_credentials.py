@@ -26,9 +26,9 @@ def test_another_row_s_ciphertext_does_not_open():
         unseal(seal(VALUES, row_id=7), row_id=8)
 
 
-def test_another_key_does_not_open(settings):
+def test_another_installation_s_key_does_not_open(settings, tmp_path):
     sealed = seal(VALUES, row_id=7)
-    settings.CREDENTIALS_KEY = "another"
+    settings.CREDENTIALS_KEY, settings.DATA_DIR = "another", tmp_path
 
     with pytest.raises(CredentialsUnreadable):
         unseal(sealed, row_id=7)
