@@ -45,7 +45,7 @@ class Site:
 async def measure(site: Site, rude: Rude, seconds: float) -> dict[str, Any]:
     """Return what signals and kills take beside rude clients, in milliseconds."""
     async with AsyncExitStack() as stack:
-        said = await stack.enter_async_context(rude(site)) or {}
+        said = await stack.enter_async_context(rude(site))
         limits = httpx.Limits(max_connections=None)
         client = await stack.enter_async_context(
             httpx.AsyncClient(base_url=site.url, headers=site.headers, timeout=60, limits=limits)
@@ -54,7 +54,7 @@ async def measure(site: Site, rude: Rude, seconds: float) -> dict[str, Any]:
         senders = [_send(client, site, ends) for _ in range(SENDERS)]
         *signals, kills = await asyncio.gather(*senders, _kill(client, ends))
     others = {"signals": _spread([ms for sent in signals for ms in sent]), "kills": _spread(kills)}
-    return others | said
+    return others | (said or {})
 
 
 async def _send(client: httpx.AsyncClient, site: Site, ends: float) -> list[float]:
@@ -119,10 +119,11 @@ async def sockets(site: Site) -> AsyncIterator[dict[str, Any]]:
     """Open sockets of one key, and read them."""
     address = site.url.replace("http", "ws", 1) + "/ws/stream"
     async with AsyncExitStack() as stack:
-        links = []
-        for _ in range(SOCKETS):
-            link = websockets.connect(address, additional_headers=site.rude, open_timeout=60)
-            links.append(await stack.enter_async_context(link))
+        opening = [
+            websockets.connect(address, additional_headers=site.rude, open_timeout=60)
+            for _ in range(SOCKETS)
+        ]
+        links = await asyncio.gather(*map(stack.enter_async_context, opening))
         reading = [asyncio.create_task(_read(link)) for link in links]
         await asyncio.sleep(1)
         yield {"open": sum(not task.done() for task in reading)}
@@ -180,7 +181,7 @@ def main() -> None:
     """Measure each kind of rudeness for so many seconds."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
-    parser.add_argument("--key", required=True, help="trades and controls")
+    parser.add_argument("--key", required=True, help="scopes read, trade, control, installation")
     parser.add_argument("--rude-key", required=True, help="reads")
     parser.add_argument("--seconds", type=float, default=10.0)
     asked = parser.parse_args()
