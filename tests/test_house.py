@@ -67,3 +67,13 @@ def test_the_database_s_transitions_are_the_table_s(db):
 def test_no_task_retries_or_waits_on_its_own():
     for path in SOURCES:
         assert not re.search(r"countdown=|\beta=|autoretry_for|self\.retry", path.read_text()), path
+
+
+def test_what_the_security_table_is_shown_by_exists():
+    table = (ROOT / "docs" / "security.md").read_text()
+    named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", table)
+
+    assert len(named) > 20
+    for file, test in named:
+        source = (ROOT / "tests" / file).read_text()
+        assert f"def {test or 'test_'}" in source, f"{file}::{test}"

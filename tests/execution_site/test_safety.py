@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.test import Client
 
 from execution_site import safety, secret_keys
 
@@ -139,3 +140,15 @@ def test_a_check_of_a_deployment_has_nothing_to_say(tmp_path):
 
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "no issues (0 silenced)" in ran.stdout
+
+
+def test_every_answer_carries_the_headers(db, settings):
+    settings.SECURE_HSTS_SECONDS = 3600
+    settings.ALLOWED_HOSTS = ["testserver"]
+    for path in ("/healthz", "/login/", "/api/v1/orders"):
+        headers = Client().get(path, secure=True).headers
+
+        assert headers["Strict-Transport-Security"].startswith("max-age=3600")
+        assert "camera=()" in headers["Permissions-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]

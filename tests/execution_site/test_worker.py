@@ -1,7 +1,12 @@
 """The worker's watchdog: when silence means that the consumer has died."""
 
-import pytest
+import pickle
 
+import pytest
+from kombu.exceptions import ContentDisallowed
+from kombu.serialization import loads, prepare_accept_content
+
+from execution_site.celery import app
 from execution_site.worker import LOOKS, Silence
 
 HEARD, EXCUSED, NOTHING = (True, False), (False, True), (False, False)
@@ -24,3 +29,11 @@ def test_silence_is_counted_in_looks(_case, looks, leaves):
     said = [silence.look(heard=heard, excused=excused) for heard, excused in looks]
 
     assert said == [False] * (len(looks) - 1) + [leaves]
+
+
+def test_a_message_that_is_no_json_is_refused():
+    accepted = prepare_accept_content(app.conf.accept_content)
+
+    with pytest.raises(ContentDisallowed):
+        loads(pickle.dumps({}), "application/x-python-serialize", "binary", accept=accepted)
+    assert loads(b"{}", "application/json", "utf-8", accept=accepted) == {}
