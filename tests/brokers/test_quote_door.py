@@ -19,6 +19,7 @@ from brokers.models import Instrument, Quote
 from orders import replay_account
 from orders.market_loop import MarketLoop
 from orders.market_replay import AsFastAsItGoes, Replay
+from tests import databases
 
 T0 = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BASE = {"bid": "99", "ask": "101", "last": "100", "bid_size": "5", "ask_size": "6"}
@@ -232,7 +233,8 @@ def test_the_table_itself_holds_nothing_else(account):
                 cursor.execute(f"UPDATE brokers_quote SET {field} = {value}")
 
 
-def test_quotes_that_are_stored_already_are_put_right(account):
+def test_quotes_that_are_stored_already_are_put_right(account, db):
+    databases.use(db, address=databases.OWNER)  # who migrates
     graph = MigrationExecutor(connection).loader.graph
     (door,) = (node for key, node in graph.node_map.items() if key[1].endswith("_quote_door"))
     MigrationExecutor(connection).migrate([p.key for p in door.parents if p.key[0] == "brokers"])
