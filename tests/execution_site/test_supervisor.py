@@ -206,5 +206,5 @@ def test_a_misconfigured_site_ends_with_a_hint_before_anything_starts(tmp_path):
 
     assert ran.returncode == 1
     assert "execution.E002" in ran.stderr
-    assert "HINT: Set ALLOWED_HOSTS" in ran.stderr
+    assert "Set ALLOWED_HOSTS" in ran.stderr
     assert not (misconfigured.data_dir / "postgres").exists()
