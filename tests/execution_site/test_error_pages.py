@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import include, path
 from django.views.debug import SafeExceptionReporterFilter
 
-from execution_site import urls
+from execution_site import permissions, urls
 
 CANARY = "canary-of-a-local-variable"
 SHOWN_BY_DEBUG = {CANARY, "Traceback", "DEBUG", "urlpatterns"}
@@ -72,6 +72,8 @@ TABLE = [
 @pytest.fixture
 def site_urls(settings, tmp_path, monkeypatch):
     settings.ROOT_URLCONF = __name__
+    for name in CAUSES:
+        monkeypatch.setitem(permissions.PAGES, name, permissions.PUBLIC)
     folder = tmp_path / "tests"
     folder.mkdir()
     (folder / "broken.html").write_text("{% for %}")

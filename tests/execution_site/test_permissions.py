@@ -12,7 +12,7 @@ from django.test import Client, RequestFactory
 from django.urls import URLPattern, reverse
 
 from brokers.models import BrokerConnection
-from execution_site import consumers, permissions
+from execution_site import admissions, consumers, permissions
 from execution_site.permissions import API, CONSOLE, ENDPOINTS, PAGES, PUBLIC, SOCKETS, Right
 from execution_site.urls import api, urlpatterns
 from orders.clients import ApiClient
@@ -202,7 +202,8 @@ def test_sockets_by_role(stage, who):
     headers += [(b"origin", b"http://localhost"), (b"host", b"localhost")]
     scope = {"headers": headers, "user": one.user, "client": ("127.0.0.1", 1)}
 
-    found = consumers._principal(scope)
+    identity = consumers._identity(scope)
+    found = admissions.principal_of(identity) if identity else None
 
     assert (found is not None) == (Right.READ in one.rights)
     assert found is None or set(found.accounts) == one.accounts
