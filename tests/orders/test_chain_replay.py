@@ -13,8 +13,9 @@ from django.test import Client
 
 from brokers.feeds.recorded_chain import RecordedChain
 from brokers.models import Instrument
+from execution_site.permissions import Scope
 from orders import agreement, replay_account, submission
-from execution_site.permissions import Scope, issue_key
+from orders.clients import issue_key
 from orders.intake import submit_signal
 from orders.market_replay import AsFastAsItGoes, Replay
 from orders.models import Action, Fill, Order, Signal
