@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from execution_site import error_pages, http, rates
 
 SIGN_IN = "/login/"  # the site's own, and the admin's
+API = "/api/"  # reads its queries itself, and names the parameter that is wrong (parameters.py)
 LONGEST_PATH = 1024  # characters
 LONGEST_QUERY = 8192  # characters, as it is written
 LONGEST_VALUE = 2048  # characters
@@ -17,12 +18,12 @@ Handler = Callable[[HttpRequest], HttpResponse]
 
 
 def refuse_unreadable_address(get_response: Handler) -> Handler:
-    """Answer 404 to a path, and 400 to a query, that no column or number of ours could hold."""
+    """Answer 404 to a path, and 400 to a page's query, that no column or number could hold."""
 
     def answer(request: HttpRequest) -> HttpResponse:
         if not _path_is_readable(request.path_info):
             return error_pages.page_not_found(request)
-        if not _query_is_readable(request):
+        if not request.path_info.startswith(API) and not _query_is_readable(request):
             return error_pages.bad_request(request)
         return get_response(request)
 

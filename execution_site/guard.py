@@ -5,9 +5,11 @@ from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
-from execution_site.permissions import PAGES, PUBLIC, rights_of
+from execution_site import error_pages
+from execution_site.permissions import PAGES, PUBLIC, Right, rights_of
 
 #: What asks by itself: the API (permissions.Listed) and the console (its tables).
 ASK_THEMSELVES = ("api/", "admin/")
@@ -32,6 +34,13 @@ class PageGuard:
             raise PermissionDenied
         if needs == PUBLIC:
             return None
+        try:
+            return self._stopped(request, needs)
+        except (OperationalError, InterfaceError):
+            return error_pages.unavailable(request)
+
+    @staticmethod
+    def _stopped(request: HttpRequest, needs: Right | tuple[()]) -> HttpResponse | None:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         if needs not in rights_of(request.user):

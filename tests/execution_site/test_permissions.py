@@ -200,7 +200,7 @@ def test_sockets_by_role(stage, who):
     key = one.http.defaults.get("HTTP_AUTHORIZATION", "")
     headers = [(b"authorization", key.encode())] if key else []
     headers += [(b"origin", b"http://localhost"), (b"host", b"localhost")]
-    scope = {"headers": headers, "user": one.user, "client": ("127.0.0.1", 1)}
+    scope = {"headers": headers, "session": one.http.session, "client": ("127.0.0.1", 1)}
 
     identity = consumers._identity(scope)
     found = admissions.principal_of(identity) if identity else None
