@@ -188,7 +188,7 @@ CONSOLE: Mapping[str, Table] = {
     ),
     "risk.risklimit": Table("connection__name", {"end_selected": CHANGES}),
     "risk.symbolrule": _OF_CONNECTION,
-    "risk.foureyesrule": Table(),
+    "risk.foureyesrule": Table(actions={"end": (Right.APPROVE,)}),
     "risk.breaker": Table("connection__name", {"arm_again": (Right.RESET_BREAKER,)}),
     "risk.changerequest": Table(
         "account", {"approve": (Right.APPROVE,), "decline": (Right.APPROVE,)}

@@ -18,7 +18,7 @@ from execution_site.console import (
 )
 from orders import breaker_watch, emergency, proposals
 from orders.models import Approval
-from risk.four_eyes import ChangeRequest, FourEyesRule, SamePerson
+from risk.four_eyes import ChangeKind, ChangeRequest, FourEyesRule, SamePerson
 from risk.kills import KillSwitch
 from risk.models import (
     Breaker,
@@ -42,9 +42,35 @@ class SymbolRuleAdmin(AuditedAdmin):
 
 @admin.register(FourEyesRule)
 class FourEyesRuleAdmin(AuditedAdmin):
-    """Which kinds of change take two people."""
+    """Which kinds of change take two people; to end a rule takes two as well."""
 
     list_display = ("kind",)
+    action_form = ReasonForm
+    actions = ("end",)
+
+    def has_change_permission(self, _: HttpRequest, *__: Any) -> bool:
+        """Refuse: a rule is there, or it is ended."""
+        return False
+
+    def has_delete_permission(self, _: HttpRequest, *__: Any) -> bool:
+        """Refuse: one person would do."""
+        return False
+
+    @admin.action(description="Propose to end")
+    def end(self, request: HttpRequest, rows: QuerySet[FourEyesRule]) -> None:
+        """Propose that the selected rules end, with a reason; a second person applies it."""
+        if (reason := reason_given(self, request)) is None:
+            return
+        for row in rows:
+            proposals.propose_or_apply(
+                ChangeKind.RULE_END,
+                target=row.kind,
+                after={"kind": row.kind},
+                actor=actor_of(request),
+                reason=reason,
+                now=timezone.now(),
+            )
+        self.message_user(request, "Proposed: a second person must approve it.", messages.WARNING)
 
 
 @admin.register(Breaker)

@@ -6,7 +6,8 @@ from typing import Any
 from execution_site.audit import Actor
 from execution_site.console import json_values
 from orders import proposals
-from risk.four_eyes import ChangeKind, ChangeRequest, FourEyesRule
+from risk import four_eyes
+from risk.four_eyes import ChangeKind, ChangeRequest
 from risk.limits import DEFAULTED, STRICTER_UP, Metric
 from risk.models import RiskLimit
 
@@ -28,7 +29,7 @@ def widens(was: RiskLimit | None, new: RiskLimit) -> bool:
 
 def takes_two(was: RiskLimit | None, new: RiskLimit) -> bool:
     """Tell whether a change takes a second person."""
-    return widens(was, new) and FourEyesRule.objects.filter(kind=ChangeKind.LIMIT_UP).exists()
+    return widens(was, new) and four_eyes.takes_two(ChangeKind.LIMIT_UP)
 
 
 def propose(limit: RiskLimit, *, actor: Actor, reason: str, now: datetime) -> ChangeRequest:

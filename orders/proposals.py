@@ -26,6 +26,7 @@ from risk.four_eyes import (
     FourEyesRule,
     SamePerson,
     check_two_persons,
+    takes_two,
 )
 from risk.kills import Scope, of_scope
 from risk.models import RiskLimit
@@ -66,7 +67,7 @@ def propose_or_apply(
         raise audit.ReasonRequired(kind.value)
     change, row = _CHANGES[kind], None
     with once():
-        if FourEyesRule.objects.filter(kind=kind).exists():
+        if takes_two(kind):
             row = propose(kind, target=target, after=after, actor=actor, reason=reason, now=now)
         else:
             change.make(after, actor.name, reason, now)
@@ -261,8 +262,27 @@ def _make_limit(after: Any, actor: str, reason: str, now: datetime) -> None:
     )
 
 
+def _read_rule(target: str, _: Any) -> Any:
+    return list(FourEyesRule.objects.filter(kind=target).values_list("kind", flat=True))
+
+
+def _end_rule(after: Any, actor: str, reason: str, now: datetime) -> None:
+    kind = after["kind"]
+    FourEyesRule.objects.filter(kind=kind).delete()
+    audit.record(
+        "foureyesrule_ended",
+        actor=actor,
+        reason=reason,
+        at=now,
+        before={"kind": kind},
+        after=None,
+        object_id=kind,
+    )
+
+
 _CHANGES: Mapping[ChangeKind, _Change] = {
     ChangeKind.MODE: _Change(_read_mode, _make_mode, drains=True),
     ChangeKind.KILL_RELEASE: _Change(_read_kill, _make_release, _account_of_kill),
     ChangeKind.LIMIT_UP: _Change(_read_limit, _make_limit, _account_of_limit),
+    ChangeKind.RULE_END: _Change(_read_rule, _end_rule),
 }

@@ -13,6 +13,11 @@ class ChangeKind(StrEnum):
     LIMIT_UP = "limit_up"
     KILL_RELEASE = "kill_release"
     MODE = "mode"
+    RULE_END = "rule_end"
+
+
+#: One person could else switch off what two are needed for.
+ALWAYS = frozenset({ChangeKind.RULE_END})
 
 
 class SamePerson(Exception):
@@ -34,11 +39,21 @@ def check_two_persons(first: int | None, second: int | None) -> None:
         raise SamePerson("a second person must approve this")
 
 
+def takes_two(kind: ChangeKind) -> bool:
+    """Tell whether a kind of change takes a second person now."""
+    return kind in ALWAYS or FourEyesRule.objects.filter(kind=kind).exists()
+
+
 class FourEyesRule(models.Model):
-    """A kind of change that takes a second person. Without its row, one is enough."""
+    """A kind of change that takes a second person. Without its row, one is enough.
+
+    Ending a rule takes two people, without a row of its own.
+    """
 
     kind = models.CharField(
-        max_length=24, primary_key=True, choices=[(k.value, k.value) for k in ChangeKind]
+        max_length=24,
+        primary_key=True,
+        choices=[(k.value, k.value) for k in ChangeKind if k not in ALWAYS],
     )
 
     class Meta:

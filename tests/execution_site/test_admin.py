@@ -25,7 +25,6 @@ EDITABLE = {
     "Breaker",
     "ContractTerms",
     "ExchangeSession",
-    "FourEyesRule",
     "InterestRate",
     "RiskLimit",
     "SymbolRule",
@@ -39,6 +38,8 @@ EDITABLE |= {"User", "Group"}  # Django's own
 KEPT = {"BrokerConnection", "Breaker", "RiskLimit", "ApiKey"}
 #: Made by a command, which shows the secret once.
 MADE_ELSEWHERE = {"ApiKey"}
+#: Added, and then ended by two people or not at all.
+ENDED_BY_TWO = {"FourEyesRule"}
 
 
 @pytest.fixture
@@ -84,6 +85,8 @@ def test_who_may_edit_what(model, risk_manager):
 
     if model.__name__ in {"User", "Group"}:
         assert can == [True, True, True, False]  # one by one, with a reason
+    elif model.__name__ in ENDED_BY_TWO:
+        assert can == [True, False, False, False]
     else:
         edited = model.__name__ in EDITABLE
         kept = model.__name__ in KEPT

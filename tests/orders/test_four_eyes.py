@@ -14,7 +14,7 @@ from orders import proposals
 from orders.proposals import NotDecidable
 from risk import control
 from risk.facts import KillLevel
-from risk.four_eyes import ChangeKind, SamePerson
+from risk.four_eyes import ALWAYS, ChangeKind, SamePerson
 from risk.kills import engaged
 from risk.models import ChangeRequest, FourEyesRule, RiskLimit
 
@@ -29,7 +29,7 @@ def now():
 def two_people(account):
     User.objects.create_superuser("rita", pk=1)
     User.objects.create_user("otto", pk=2)
-    for kind in ChangeKind:
+    for kind in set(ChangeKind) - ALWAYS:
         FourEyesRule.objects.create(kind=kind)
 
 
@@ -195,3 +195,23 @@ def test_a_key_of_nobodys_proposes_nothing(two_people):
     with pytest.raises(SamePerson, match="nobody"):
         propose(actor=Actor("desk", None))
     assert not ChangeRequest.objects.exists()
+
+
+def test_a_rule_ends_when_two_people_want_it_and_by_no_other_way(two_people):
+    console = Client()
+    console.force_login(User.objects.get(pk=1))
+    rules = reverse("admin:risk_foureyesrule_changelist")
+    for way in ("delete", "change"):
+        page = reverse(f"admin:risk_foureyesrule_{way}", args=["mode"])
+        assert console.post(page, {"post": "yes", "reason": "x"}).status_code == 403
+    ask = {"action": "end", "_selected_action": "mode", "reason": "we are few"}
+    assert console.post(rules, ask).status_code == 302
+
+    row = ChangeRequest.objects.get(kind=ChangeKind.RULE_END)
+    with pytest.raises(SamePerson):
+        proposals.approve(row.pk, actor=RITA, reason="mine", now=now())
+    assert FourEyesRule.objects.filter(kind="mode").exists()
+    proposals.approve(row.pk, actor=OTTO, reason="agreed", now=now())
+    assert not FourEyesRule.objects.filter(kind="mode").exists()
+    assert FourEyesRule.objects.filter(kind="limit_up").exists()
+    assert Event.objects.filter(data__action="foureyesrule_ended").count() == 1
