@@ -6,7 +6,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -17,22 +20,37 @@ from execution_site.embedded.runtime import free_port
 REST_SECONDS = 10
 
 
-def memory(files: list[str]) -> str:
-    """Run a whole site, replay each file; return a Markdown table in MB (shared pages divided)."""
-    with tempfile.TemporaryDirectory(prefix="execution-memory-") as directory:
+class Whole(NamedTuple):
+    """A whole site that runs, with the demo's account: its supervisor, its data, its settings."""
+
+    pid: int
+    directory: str
+    environment: dict[str, str]
+
+
+@contextmanager
+def whole_site() -> Iterator[Whole]:
+    """Run a whole site in a folder of its own, until the block ends."""
+    with tempfile.TemporaryDirectory(prefix="execution-whole-") as directory:
         Path(directory).chmod(0o755)
-        port = free_port()
-        environment = {"DATA_DIR": directory, "PORT": str(port), "DEMO": "0", "FEED": "synthetic"}
+        port = str(free_port())
+        environment = {"DATA_DIR": directory, "PORT": port, "DEMO": "0", "FEED": "synthetic"}
         with site.process([sys.executable, "manage.py", "run"], **environment) as supervisor:
             while supervisor.stdout is not None and "Ready" not in supervisor.stdout.readline():
                 pass
             manage(environment, "seed_demo")
-            time.sleep(REST_SECONDS)
-            taken = {"at rest": resident(supervisor.pid, directory)}
-            for file in files:
-                say(f"  {file}")
-                manage(environment, "replay_market", file, "--strategy", "cross:10000")
-                taken[f"after {Path(file).stem}"] = resident(supervisor.pid, directory)
+            yield Whole(supervisor.pid, directory, environment)
+
+
+def memory(files: list[str]) -> str:
+    """Run a whole site, replay each file; return a Markdown table in MB (shared pages divided)."""
+    with whole_site() as running:
+        time.sleep(REST_SECONDS)
+        taken = {"at rest": resident(running.pid, running.directory)}
+        for file in files:
+            say(f"  {file}")
+            manage(running.environment, "replay_market", file, "--strategy", "cross:10000")
+            taken[f"after {Path(file).stem}"] = resident(running.pid, running.directory)
     names = list(taken["at rest"])
     lines = [f"| process | {' | '.join(taken)} |", "|---" * (len(taken) + 1) + "|"]
     for name in names:

@@ -1,7 +1,5 @@
 """`python -m benchmarks soak [ORDERS]`: what each process and each table gains over many orders."""
 
-import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import psycopg
 from benchmarks import memory, site
 from benchmarks.measure import say
 from execution_site.database_roles import OWNER
-from execution_site.embedded.runtime import Runtime, free_port
+from execution_site.embedded.runtime import Runtime
 
 ORDERS = 50_000
 LOOKS = 10
@@ -31,28 +29,22 @@ WHERE c.relkind = 'r' ORDER BY pg_total_relation_size(c.oid) DESC LIMIT 14
 
 def soak(orders: int) -> str:
     """Run a whole site through so many orders; return Markdown tables: MB, and bytes an order."""
-    with tempfile.TemporaryDirectory(prefix="execution-soak-") as directory:
-        Path(directory).chmod(0o755)
-        port = free_port()
-        environment = {"DATA_DIR": directory, "PORT": str(port), "DEMO": "0", "FEED": "synthetic"}
-        with site.process([sys.executable, "manage.py", "run"], **environment) as supervisor:
-            while supervisor.stdout is not None and "Ready" not in supervisor.stdout.readline():
-                pass
-            memory.manage(environment, "seed_demo")
-            key = memory.manage(environment, "create_api_key", "soak", "--accounts", "paper")
-            _ask(directory, _UNBOUNDED)
-            authorization = f"Api-Key {key.splitlines()[-1]}"
-            _post(port, authorization, WARM_SECONDS)
-            looks: dict[int, dict[str, float]] = {}
-            start = _filled(directory)
-            sizes = _sizes(directory)
-            for look in range(LOOKS + 1):
-                while (done := _filled(directory) - start) < look * orders // LOOKS:
-                    _post(port, authorization, BATCH_SECONDS)
-                time.sleep(SETTLE_SECONDS)
-                looks[done] = memory.resident(supervisor.pid, directory)
-                say(f"  {done:,} orders: " + _line(looks[done]))
-            grown = _grown(sizes, _sizes(directory), _filled(directory) - start)
+    with memory.whole_site() as running:
+        directory, port = running.directory, int(running.environment["PORT"])
+        key = memory.manage(running.environment, "create_api_key", "soak", "--accounts", "paper")
+        _ask(directory, _UNBOUNDED)
+        authorization = f"Api-Key {key.splitlines()[-1]}"
+        _post(port, authorization, WARM_SECONDS)
+        looks: dict[int, dict[str, float]] = {}
+        start = _filled(directory)
+        sizes = _sizes(directory)
+        for look in range(LOOKS + 1):
+            while (done := _filled(directory) - start) < look * orders // LOOKS:
+                _post(port, authorization, BATCH_SECONDS)
+            time.sleep(SETTLE_SECONDS)
+            looks[done] = memory.resident(running.pid, directory)
+            say(f"  {done:,} orders: " + _line(looks[done]))
+        grown = _grown(sizes, _sizes(directory), _filled(directory) - start)
     return f"{_memory_table(looks)}\n\n{grown}"
 
 

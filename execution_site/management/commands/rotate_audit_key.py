@@ -38,5 +38,5 @@ class Command(BaseCommand):
                 before=None,
                 after=None,
             )
-        secret_keys.put_new_first(settings.DATA_DIR, NAME)
+            secret_keys.put_new_first(settings.DATA_DIR, NAME)
         self.stdout.write("a new key is first; restart every process, then they write with it")
