@@ -40,13 +40,17 @@ def senders_exclusive(*, timeout: timedelta) -> None:
 
 
 def terminate_senders() -> int:
-    """End the database sessions that hold the senders' lock; return how many."""
+    """End the database sessions that hold the senders' lock; return how many.
+
+    A session of a role that we may not end is no sender of ours, and stays.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_locks"
-            " WHERE locktype = 'advisory' AND classid = 0 AND objid = %s"
-            " AND mode = 'ShareLock' AND granted AND pid <> pg_backend_pid()"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            "SELECT count(pg_terminate_backend(l.pid)) FROM pg_locks l"
+            " JOIN pg_stat_activity a ON a.pid = l.pid"
+            " WHERE l.locktype = 'advisory' AND l.classid = 0 AND l.objid = %s"
+            " AND l.mode = 'ShareLock' AND l.granted AND l.pid <> pg_backend_pid()"
+            " AND a.datname = current_database() AND pg_has_role(a.usesysid, 'USAGE')",
             [SENDERS],
         )
         return int(cursor.fetchone()[0])

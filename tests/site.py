@@ -89,9 +89,9 @@ class Site:
             check=check,
         )
 
-    def connect(self):
-        """Connect to its database, as the owner."""
-        address = Runtime(self.data_dir).database_url(OWNER)
+    def connect(self, *, role=OWNER):
+        """Connect to its database."""
+        address = Runtime(self.data_dir).database_url(role)
         return psycopg.connect(address, autocommit=True, connect_timeout=2)
 
     def key(self, name, scopes="read,trade"):

@@ -14,6 +14,7 @@ from datetime import datetime
 import psycopg
 import pytest
 
+from execution_site.database_roles import APPLICATION
 from risk.locks import SENDERS as SENDERS_LOCK
 from tests.chaos.crowd import Pages, load
 from tests.chaos.test_crashes import assert_consistent
@@ -64,7 +65,7 @@ def stalled_sender(site):
     """Hold what a sender holds, for three seconds: the kill must not wait for it."""
 
     def hold():
-        with suppress(psycopg.Error), site.connect() as connection:  # it is ended
+        with suppress(psycopg.Error), site.connect(role=APPLICATION) as connection:  # it is ended
             connection.autocommit = False
             connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [SENDERS_LOCK])
             time.sleep(3)

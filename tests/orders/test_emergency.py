@@ -25,6 +25,7 @@ from risk.facts import KillLevel
 from risk.kills import KillSwitch, Scope, engaged
 from risk.locks import SENDERS
 from risk.models import SystemControl
+from tests import databases
 
 EVERYTHING = Scope()
 ALPHA = Scope(strategy="alpha")
@@ -198,10 +199,19 @@ def test_nothing_is_released_while_an_order_is_in_doubt(send, account):
     assert emergency.release_problems(Scope(strategy="beta")) == ["paper is being reconciled"]
 
 
-def test_a_kill_that_cannot_be_drained_is_engaged_and_says_so_and_draining_goes_on(send):
+@pytest.mark.parametrize(
+    ("_case", "address", "lock"),
+    [
+        ("what is no sender", databases.APPLICATION, "pg_advisory_xact_lock"),
+        ("of a role that we may not end", databases.OWNER, "pg_advisory_xact_lock_shared"),
+    ],
+)
+def test_a_kill_that_cannot_be_drained_is_engaged_and_says_so_and_draining_goes_on(
+    db, send, _case, address, lock
+):
     waiting = send("BUY", 1, transmit=False).order_id
-    with psycopg.connect(os.environ["DATABASE_URL"]) as elsewhere:  # which nobody can end
-        elsewhere.execute("SELECT pg_advisory_xact_lock(%s)", [SENDERS])
+    with psycopg.connect(databases.url_of(db, address=address)) as elsewhere:
+        elsewhere.execute(f"SELECT {lock}(%s)", [SENDERS])
         engaged_kill, action = kill(cancel_open=True)
         assert engaged_kill.drained_at is None
         assert Order.objects.get(pk=waiting).status == "CANCELLED"
