@@ -9,7 +9,7 @@ import psycopg
 import redis
 from kombu.exceptions import OperationalError as BrokerAway
 
-DATABASE, REDIS = "the database", "Redis"
+SERVICES = DATABASE, REDIS = "the database", "Redis"
 
 #: What PostgreSQL says when it ends a connection or takes none: shutdowns, time-outs of sessions.
 _ENDED = {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300", "08006"}

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from execution_site import access, idempotency
+from execution_site import access, idempotency, outages
 from execution_site.access import AccessChange
 from orders import approving, breaker_watch, groups, hints, in_flight, proposals, submission
 from orders.lifecycle import OrderStatus, PendingAction
@@ -47,6 +47,8 @@ def sweep(*, now: datetime) -> Swept:
         for piece in _attempt(partial(find, now=now), kind, failed) or ():
             done += _attempt(partial(_do, piece), kind, failed) or 0
     for cause, kinds in failed.items():
+        if cause in outages.SERVICES:
+            continue  # that it is away is told once, whoever finds it
         counts = ", ".join(f"{kind} ({count})" for kind, count in kinds.items())
         logger.error("the sweep left out %s: %s", counts, cause)
     return Swept(done, failed)
@@ -56,8 +58,16 @@ def _attempt(do: Callable[[], T], kind: str, failed: defaultdict[str, Counter[st
     try:
         return do()
     except Exception as e:  # noqa: BLE001 it is counted, reported, and stops nothing else
-        failed[f"{type(e).__name__}: {e}".partition("\n")[0]][kind] += 1
+        failed[_cause(e)][kind] += 1
         return None
+
+
+def _cause(error: Exception) -> str:
+    """Return what a failure is counted under: a service that is away, or the error."""
+    if (service := outages.service_of(error)) is not None:
+        outages.services.begin(service, error)
+        return service
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
 
 
 def _do(piece: Piece) -> int:

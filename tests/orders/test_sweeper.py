@@ -6,9 +6,11 @@ from decimal import Decimal
 
 import psycopg
 import pytest
+from django.db import OperationalError
 
 from brokers.contract import OrderType
 from brokers.models import BrokerConnection
+from execution_site import outages
 from orders import authority, emergency, hints, sweeper
 from orders.approvals import Approval
 from orders.models import Order
@@ -102,6 +104,20 @@ def test_a_kind_of_work_that_fails_is_reported_and_stops_no_other(
     ended = {name: done() for name, (_, done) in CHANGED.items()}
     kinds = dict(zip(CHANGED, ("lost senders", "approvals", "approvals", "proposals"), strict=True))
     assert ended == {name: 0 if kinds[name] == broken else 2 for name in CHANGED}
+
+
+def test_that_a_service_is_away_is_told_once_and_not_by_each_sweep(work, monkeypatch, caplog):
+    def away(*, now):
+        raise OperationalError("no") from psycopg.OperationalError("connection refused")
+
+    outages.services.end(outages.DATABASE)
+    caplog.clear()
+    for kind in sweeper._KINDS:
+        monkeypatch.setitem(sweeper._KINDS, kind, away)
+    swept = [sweeper.sweep(now=now() + LATER) for _ in range(3)]
+
+    assert [one.failed.keys() for one in swept] == [{outages.DATABASE}] * 3
+    assert [record.getMessage() for record in caplog.records] == ["the database failed: no"]
 
 
 def test_an_account_nobody_speaks_to_stops_no_other(work, caplog):
