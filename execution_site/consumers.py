@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -24,8 +25,10 @@ MOST_BYTES = 8192  # of one message, before it is looked at
 MOST_QUEUED = 32  # messages
 MOST_MESSAGES, MESSAGE_SECONDS = 20, 10.0  # so many within so long: there is nothing to say
 BAD_REQUEST, FORBIDDEN, NOT_FOUND, TOO_LARGE, OVERFLOWED = 4400, 4403, 4404, 4413, 4408
-TOO_MANY = 4429
+TOO_MANY, INTERNAL_ERROR = 4429, 1011
 SEQ = re.compile(r"[0-9]{1,18}")
+
+logger = logging.getLogger(__name__)
 
 
 class StreamConsumer(AsyncWebsocketConsumer):
@@ -63,7 +66,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             on_overflow=lambda: self._end(loop, OVERFLOWED),
         )
         hub.subscribe(self.subscriber)
-        self.pump = asyncio.create_task(self._run(after))
+        self.pump = asyncio.create_task(self._follow(after))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Ignore what is said; end a client that says too much, or too often."""
@@ -93,6 +96,16 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if self.pump is not None:
             self.pump.cancel()
         await self.close(code)
+
+    async def _follow(self, after: int | None) -> None:
+        """Tell the client everything; one that cannot be told is ended, and comes again."""
+        try:
+            await self._run(after)
+        except OSError:
+            return  # the client is gone
+        except Exception:
+            logger.exception("a socket ends: it cannot be told what happened")
+            await self.close(INTERNAL_ERROR)
 
     async def _run(self, after: int | None) -> None:
         """Bring the client up to date, then forward; a heartbeat each second shows the last seq."""

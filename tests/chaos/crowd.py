@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import multiprocessing
+import os
 import queue
 import threading
 import time
@@ -70,7 +71,7 @@ class Pages:
 
     def heard_after(self, epoch, began):
         """Return how long after `began` each page heard of an epoch."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while any(epoch not in heard for heard in self.heard):
             assert time.monotonic() < deadline, "a page did not hear of the kill"
             with suppress(queue.Empty):
@@ -80,6 +81,10 @@ class Pages:
 
 
 def _follow_all(url, key, count, told):
+    """Follow with so many pages: on machines of their own they would not wait for this one's."""
+    with suppress(PermissionError):
+        os.nice(-10)
+
     async def follow():
         await asyncio.gather(*(_page(url, key, number, told) for number in range(count)))
 
@@ -91,7 +96,7 @@ async def _page(url, key, number, told):
     headers = {"Authorization": f"Api-Key {key}"}
     after = ""
     while True:  # a page that is cut off resumes where it was
-        with suppress(websockets.ConnectionClosed, OSError):
+        with suppress(websockets.WebSocketException, OSError):
             async with websockets.connect(
                 address + after, additional_headers=headers, max_size=None, close_timeout=1
             ) as socket:
