@@ -156,7 +156,7 @@ WORKER_THREADS = env.int("WORKER_THREADS", default=8)
 # --- Sign-in ------------------------------------------------------------------------------------
 #: The first hashes; what the others have hashed is hashed anew when its user signs in.
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "execution_site.hashers.OneLane",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
