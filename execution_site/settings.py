@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "csp",
+    "axes",
     "execution_site",
     "brokers",
     "portfolio",
@@ -74,6 +75,7 @@ MIDDLEWARE = [
     "execution_site.guard.PageGuard",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
     "execution_site.durable_reads.DurableReads",
 ]
 ROOT_URLCONF = "execution_site.urls"
@@ -168,6 +170,18 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+#: Wrong passwords for a name that lock it: for the address that they came from, and for all.
+LOCKOUT_FAILURES = env.int("LOCKOUT_FAILURES", default=5)
+LOCKOUT_FAILURES_ANYWHERE = env.int("LOCKOUT_FAILURES_ANYWHERE", default=50)
+LOCKOUT_MINUTES = env.int("LOCKOUT_MINUTES", default=15)  # after the last of them
+AXES_HANDLER = "execution_site.lockout.Handler"
+AXES_LOCKOUT_CALLABLE = "execution_site.lockout.page"
+AXES_CLIENT_IP_CALLABLE = "execution_site.lockout.address_of"
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"
