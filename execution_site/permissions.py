@@ -114,6 +114,8 @@ PAGES: Mapping[str, Right | tuple[()]] = {
     "risk/state": Right.READ,
     "approvals/": Right.READ,
     "approvals/state": Right.READ,
+    "confirm/": Right.READ,
+    "second-factor/": Right.READ,
     "login/": PUBLIC,
     "logout/": PUBLIC,
     "healthz": PUBLIC,

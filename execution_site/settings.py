@@ -54,6 +54,8 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "csp",
     "axes",
+    "django_otp.plugins.otp_static",
+    "django_otp.plugins.otp_totp",
     "execution_site",
     "brokers",
     "portfolio",
@@ -178,6 +180,9 @@ AUTHENTICATION_BACKENDS = [
 LOCKOUT_FAILURES = env.int("LOCKOUT_FAILURES", default=5)
 LOCKOUT_FAILURES_ANYWHERE = env.int("LOCKOUT_FAILURES_ANYWHERE", default=50)
 LOCKOUT_MINUTES = env.int("LOCKOUT_MINUTES", default=15)  # after the last of them
+#: Whether staff need an authenticator: off where something before the site asks for one.
+REQUIRE_SECOND_FACTOR = env.bool("REQUIRE_SECOND_FACTOR", default=not DEMO)
+OTP_TOTP_ISSUER = "Execution"
 AXES_HANDLER = "execution_site.lockout.Handler"
 AXES_LOCKOUT_CALLABLE = "execution_site.lockout.page"
 AXES_CLIENT_IP_CALLABLE = "execution_site.lockout.address_of"
