@@ -9,10 +9,11 @@ from typing import Any
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 
-from execution_site import error_pages, http, second_factor, sign_ins
+from execution_site import error_pages, http, outages, second_factor, sign_ins
 from execution_site.permissions import API, ENDPOINTS, PAGES, PUBLIC, rights_of
 from execution_site.second_factor import Missing
 from execution_site.sign_ins import SignIn
@@ -20,6 +21,7 @@ from execution_site.sign_ins import SignIn
 #: What asks for rights by itself: the API (permissions.Listed) and the console (its tables).
 ASK_THEMSELVES = (API, CONSOLE := "admin/")
 OF_NOBODY = {f"{CONSOLE}login/", f"{CONSOLE}logout/"}
+ASKED_BY_PAGES = {"risk/state", "approvals/state"}  # each second, whoever looks
 #: Where what is missing is given; until it is, there is nothing else.
 GIVEN_AT = {Missing.ENROLMENT: "second-factor/", Missing.CODE: "confirm/"}
 SAID = {
@@ -60,6 +62,8 @@ class PageGuard:
                 logout(request)
             elif missing := second_factor.missing(request.sign_in, request.user):
                 return None if route == GIVEN_AT[missing] else _led(request, route, missing)
+            else:
+                _seen(request, route)
         if route.startswith(ASK_THEMSELVES):
             return None
         if (needs := PAGES.get(route)) is None:
@@ -76,6 +80,18 @@ def is_public(route: str) -> bool:
     if route.startswith(API):
         return ENDPOINTS.get(route.removeprefix(API), {}).get("get") == PUBLIC
     return PAGES.get(route) == PUBLIC or route in OF_NOBODY
+
+
+def _seen(request: Any, route: str) -> None:
+    """Note that a person is there: what pages ask for by themselves does not show it."""
+    reads = request.method in {"GET", "HEAD"}
+    if reads and (route in ASKED_BY_PAGES or route.startswith(API)):
+        return
+    try:
+        request.sign_in.see(now=timezone.now())
+    except (OperationalError, InternalError) as e:
+        if outages.unwritable(e) is None:  # it is read all the same
+            raise
 
 
 def _led(request: HttpRequest, route: str, missing: Missing) -> HttpResponse:

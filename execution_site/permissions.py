@@ -116,6 +116,7 @@ PAGES: Mapping[str, Right | tuple[()]] = {
     "approvals/state": Right.READ,
     "confirm/": Right.READ,
     "second-factor/": Right.READ,
+    "sign-ins/": Right.READ,
     "login/": PUBLIC,
     "logout/": PUBLIC,
     "healthz": PUBLIC,

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from execution_site import devices, second_factor
+from execution_site import devices, second_factor, sign_ins
 from execution_site.devices import Authenticator
 from execution_site.second_factor import CodeRefused
 from execution_site.sign_ins import SignIn
@@ -76,6 +76,23 @@ def second_factor_page(request: PersonRequest) -> HttpResponse:
         "codes_left": second_factor.codes_left(request.user),
     }
     return render(request, "registration/second_factor.html", context)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def sign_in_list(request: PersonRequest) -> HttpResponse:
+    """Show a person's sign-ins, and end one of them, or all but this."""
+    now = timezone.now()
+    if request.method == "POST":
+        asked = request.POST.get("end", "")
+        if asked == "others":
+            sign_ins.end(request.user, keep=request.sign_in, now=now)
+        elif asked.isascii() and asked.isdecimal() and len(asked) < 19:
+            sign_ins.end(request.user, keep=request.sign_in, only=int(asked), now=now)
+        return redirect("sign-ins")
+    theirs = SignIn.objects.live(now=now).filter(user=request.user).order_by("-seen_at", "-pk")
+    context = {"sign_ins": theirs, "current": request.sign_in}
+    return render(request, "registration/sign_ins.html", context)
 
 
 def _enrol(request: PersonRequest) -> HttpResponse:

@@ -13,6 +13,7 @@ urlpatterns = [
     path("approvals/state", views.show_approvals_state, name="approvals-state"),
     path("confirm/", people.confirm, name="confirm"),
     path("second-factor/", people.second_factor_page, name="second-factor"),
+    path("sign-ins/", people.sign_in_list, name="sign-ins"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]
