@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 
 from execution_site import error_pages, http, rates
 
-SIGN_IN = "/login/"  # the site's own, and the admin's
+GUESSES = ("/login/", "/confirm/", "/second-factor/")  # of passwords and codes
 API = "/api/"  # reads its queries itself, and names the parameter that is wrong (parameters.py)
 LONGEST_PATH = 1024  # characters
 LONGEST_QUERY = 8192  # characters, as it is written
@@ -38,7 +38,7 @@ def bound_sign_ins(get_response: Handler) -> Handler:
     """Bound how often an address may try to sign in, before a password is looked at."""
 
     def answer(request: HttpRequest) -> HttpResponse:
-        if request.method == "POST" and request.path_info.endswith(SIGN_IN):
+        if request.method == "POST" and request.path_info.endswith(GUESSES):
             try:
                 rates.take(rates.sign_ins(), rates.network(request.META.get("REMOTE_ADDR", "")))
             except http.Problem as e:
