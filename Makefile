@@ -41,7 +41,7 @@ lock: .venv/dev.stamp
 	$(MAKE) licences
 
 licences: .venv/run.stamp
-	$(BIN)/python -m tools.licences
+	$(BIN)/python -m tests.licences
 
 # It asks PyPI for advisories, package by package; one that PyPI does not answer for is a failure.
 audit: .venv/uv.stamp

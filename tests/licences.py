@@ -53,7 +53,7 @@ CLASSIFIER = "License :: OSI Approved :: "
 
 HEAD = (
     "# Licences of what is not ours\n\n"
-    "Written by `make licences`, which `make lock` ends with. `tools/licences.py` names the"
+    "Written by `make licences`, which `make lock` ends with. `tests/licences.py` names the"
     " licences that are allowed. A licence is what the package says of itself.\n"
 )
 FILES = (

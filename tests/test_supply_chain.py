@@ -7,7 +7,7 @@ from importlib.metadata import version
 import pytest
 
 from execution_site.embedded import process
-from tools import licences
+from tests import licences
 
 LOCKED = sorted(licences.ROOT.glob("requirements*.txt"))
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\b")
