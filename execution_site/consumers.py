@@ -16,15 +16,12 @@ from django.http.request import validate_host
 from execution_site import admissions, error_pages, http
 from execution_site import hub as stream
 from execution_site.admissions import Admitted, Identity
+from execution_site.bounded_sockets import TOO_MANY
 from execution_site.hub import Sealed, Subscriber, hub
 from orders import selectors
 
 HEARTBEAT_SECONDS = 1.0
-MESSAGE_BYTES = 4096
-MOST_BYTES = 8192  # of one message, before it is looked at
-MOST_MESSAGES, MESSAGE_SECONDS = 20, 10.0  # so many within so long: there is nothing to say
-BAD_REQUEST, FORBIDDEN, NOT_FOUND, TOO_LARGE, OVERFLOWED = 4400, 4403, 4404, 4413, 4408
-TOO_MANY, INTERNAL_ERROR = 4429, 1011
+BAD_REQUEST, FORBIDDEN, NOT_FOUND, OVERFLOWED, INTERNAL_ERROR = 4400, 4403, 4404, 4408, 1011
 SEQ = re.compile(r"[0-9]{1,18}")
 
 logger = logging.getLogger(__name__)
@@ -37,7 +34,6 @@ class StreamConsumer(AsyncWebsocketConsumer):
     pump: "asyncio.Task[None] | None" = None
     leaving: "asyncio.Task[None] | None" = None
     admitted: Admitted | None = None
-    said, said_since = 0, 0.0
 
     async def connect(self) -> None:
         """Admit the client; subscribe before reading, so that nothing falls between."""
@@ -68,15 +64,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self.pump = asyncio.create_task(self._follow(after))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Ignore what is said; end a client that says too much, or too often."""
-        now = asyncio.get_running_loop().time()
-        if now - self.said_since > MESSAGE_SECONDS:
-            self.said, self.said_since = 0, now
-        self.said += 1
-        if self.said > MOST_MESSAGES:
-            await self._leave(TOO_MANY)
-        if len(text_data or "") + len(bytes_data or b"") > MESSAGE_BYTES:
-            await self._leave(TOO_LARGE)
+        """Ignore what is said; how much may be is bounded before it (bounded_sockets.py)."""
 
     async def disconnect(self, code: int) -> None:
         """Forget the client."""

@@ -64,7 +64,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "execution_site.error_pages.ErrorPages",
-    "execution_site.permissions_policy.forbid_devices",
+    "execution_site.answer_headers.mark",
     "execution_site.door.refuse_unreadable_address",
     "execution_site.door.bound_sign_ins",
     "django.middleware.security.SecurityMiddleware",

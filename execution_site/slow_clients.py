@@ -1,7 +1,7 @@
 """HTTP connections that end by themselves: a request is sent, and an answer read, within a time.
 
-uvicorn bounds only the pause between two requests; here the request itself is bounded, and how many
-connections one address may hold.
+uvicorn bounds only the pause between two requests; here the request itself is bounded, how large
+its head may be, how many may wait on a connection, and how many of those an address may hold.
 """
 
 import asyncio
@@ -16,6 +16,12 @@ from execution_site import http
 
 REQUEST_SECONDS = 10.0  # for the whole request, its body included, from its first byte
 ANSWER_SECONDS = 60.0  # for what we have sent and the client does not read
+HEAD_BYTES, MOST_HEADERS = 64 * 1024, 256  # of a request, before its body
+MOST_PIPELINED = 16  # requests that wait on one connection for the one before them
+
+
+class Refused(Exception):
+    """Stops the parser: the connection has been answered and ends."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -28,6 +34,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._request_ends: asyncio.TimerHandle | None = None
         self._answer_ends: asyncio.TimerHandle | None = None
         self._counted = ""
+        self._head_bytes: int | None = None  # while a head is being read
 
     def connection_made(self, transport: Any) -> None:
         """Take a connection, unless its address holds as many as it may."""
@@ -51,11 +58,38 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete:
             self._expect_request()
         super().data_received(data)
+        if self._head_bytes is not None:
+            self._head_bytes += len(data)
+            self._bound_head()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, unless it was answered why."""
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
 
     def on_message_begin(self) -> None:
         """Begin the time of a request that came with the one before it."""
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self._answer(429, "too_many_requests", "Too many requests wait on this connection.")
+            raise Refused
+        self._head_bytes = 0
         self._expect_request()
         super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Read a part of the address."""
+        self._read_head(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Read a header."""
+        self._read_head(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Note that the head is whole."""
+        self._head_bytes = None
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """Note that a request is whole."""
@@ -77,6 +111,19 @@ class BoundedProtocol(HttpToolsProtocol):
         """Note that the client reads."""
         self._answer_ends = _cancelled(self._answer_ends)
         super().resume_writing()
+
+    def _read_head(self, size: int) -> None:
+        self._head_bytes = (self._head_bytes or 0) + size
+        if not self._bound_head():
+            raise Refused
+
+    def _bound_head(self) -> bool:
+        """Tell whether the head is small enough as yet; else answer that it is not."""
+        if (self._head_bytes or 0) <= HEAD_BYTES and len(self.headers) < MOST_HEADERS:
+            return True
+        said = f"A request's head may have {HEAD_BYTES} bytes and {MOST_HEADERS} headers."
+        self._answer(431, "head_too_large", said)
+        return False
 
     def _expect_request(self) -> None:
         if self._request_ends is None:

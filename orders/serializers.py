@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from django.core.validators import RegexValidator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -12,12 +13,24 @@ from orders.signal_rows import ASKED, Action
 
 RESERVED_STRATEGIES = {"EXTERNAL"}
 METADATA_BYTES = 4096
+STRATEGY = r"^[A-Za-z0-9_.\-]{1,64}\Z"
 
 
-def not_reserved(strategy: str) -> None:
-    """Refuse the names that are the engine's own."""
-    if strategy.upper() in RESERVED_STRATEGIES:
-        raise serializers.ValidationError("a reserved name", code="reserved")
+class StrategyName(Text):
+    """The name of a strategy, as it was sent; not one of the engine's own."""
+
+    default_error_messages = {"reserved": "a reserved name"}
+
+    def __init__(self, **values: Any) -> None:
+        letters = RegexValidator(STRATEGY, "letters, digits, _ . and -, at most 64 of them")
+        super().__init__(validators=[letters], **values)
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the name."""
+        name = super().to_internal_value(data)
+        if name.upper() in RESERVED_STRATEGIES:
+            self.fail("reserved")
+        return name
 
 
 def choices(enum: Any) -> list[str]:
@@ -106,7 +119,7 @@ class SignalInput(StrictSerializer):
     """The body of POST /signals."""
 
     signal_id = Text(max_length=128)
-    strategy = serializers.RegexField(r"^[A-Za-z0-9_.\-]{1,64}\Z", validators=[not_reserved])
+    strategy = StrategyName()
     account = Text(max_length=64, required=False, allow_null=True)
     symbol = SymbolText(max_length=64)
     action = Choice(choices=choices(ASKED))

@@ -24,7 +24,7 @@ from orders.group_legs import GroupRequest, LegRequest
 from orders.group_shapes import MOST_LEGS, GroupType
 from orders.groups import NotExitable
 from orders.intake import StoredAnswer
-from orders.serializers import Choice, Metadata, Moment, Unsupported, choices, not_reserved
+from orders.serializers import Choice, Metadata, Moment, StrategyName, Unsupported, choices
 from risk import control
 from risk.facts import SystemMode
 
@@ -92,7 +92,7 @@ class GroupInput(StrictSerializer):
     """The body of POST /groups."""
 
     signal_id = Text(max_length=128)
-    strategy = serializers.RegexField(r"^[A-Za-z0-9_.\-]{1,64}\Z", validators=[not_reserved])
+    strategy = StrategyName()
     account = Text(max_length=64, required=False, allow_null=True)
     type = Choice(choices=choices(GroupType))
     legs = serializers.ListField(child=LegInput(), min_length=2, max_length=MOST_LEGS)

@@ -153,3 +153,4 @@ def test_every_answer_carries_the_headers(db, settings):
         assert "camera=()" in headers["Permissions-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert "no-store" in headers["Cache-Control"]

@@ -1,6 +1,7 @@
 """Clients that are slow: each ends by itself, and nobody else notices."""
 
 import asyncio
+import contextlib
 
 import pytest
 import uvicorn
@@ -140,3 +141,34 @@ def test_an_address_holds_so_many_connections_and_no_more(settings):
     assert refusal.startswith(b"HTTP/1.1 429")
     assert answer == b"HTTP/1.1 200 OK"
     assert not BoundedProtocol.connections_of
+
+
+@pytest.mark.parametrize(
+    ("_case", "sent", "answered"),
+    [
+        (
+            "one that is large enough",
+            b"GET / HTTP/1.1\r\nX: " + b"x" * 60_000 + b"\r\n\r\n",
+            b"200",
+        ),
+        ("a header", b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),
+        ("a header that does not end", b"GET / HTTP/1.1\r\nX: " + b"x" * 900_000, b"431"),
+        ("an address", b"GET /" + b"x" * 900_000, b"431"),
+        ("many headers", b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 300 + b"\r\n", b"431"),
+        ("a second one", FINE + b"GET / HTTP/1.1\r\nX: " + b"x" * 900_000, b"431"),
+        ("so many that wait", FINE * 17, b"200"),
+        ("too many that wait", FINE * 5_000, b"429 too_many_requests"),
+    ],
+)
+def test_a_head_is_bounded_and_what_waits_behind_it(_case, sent, answered):
+    async def send(open):
+        reader, writer = await open()
+        writer.write(sent)
+        got = b""
+        with contextlib.suppress(ConnectionResetError):
+            while answered not in got and (part := await asyncio.wait_for(reader.read(65536), 5)):
+                got += part
+        writer.close()
+        return got
+
+    assert answered in asyncio.run(serving(send))

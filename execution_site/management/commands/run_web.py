@@ -8,7 +8,8 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from execution_site import consumers, web_server
+from execution_site import web_server
+from execution_site.bounded_sockets import MESSAGE_BYTES, BoundedSocket
 from execution_site.slow_clients import BoundedProtocol
 
 #: How long a thread may hold the interpreter while others wait for it (Python's own is 5 ms): with
@@ -30,12 +31,12 @@ class Command(BaseCommand):
             "execution_site.asgi:application",
             host=settings.HOST,
             port=settings.PORT,
-            ws="websockets-sansio",
+            ws=BoundedSocket,
             lifespan="on",
             proxy_headers=False,  # anybody on this machine could claim to come from elsewhere
             server_header=False,
             http=BoundedProtocol,
-            ws_max_size=consumers.MOST_BYTES,
+            ws_max_size=MESSAGE_BYTES,
             ws_per_message_deflate=False,  # its windows are most of the memory of a socket
             access_log=False,
             log_config=None,  # Django has set the logging up

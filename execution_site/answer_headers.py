@@ -1,4 +1,4 @@
-"""The devices and services of a browser that no page of ours needs."""
+"""Headers that every answer carries: what no page of ours needs of a browser, and what it keeps."""
 
 from collections.abc import Callable
 
@@ -11,14 +11,15 @@ NOT_NEEDED = (
 POLICY = ", ".join(f"{name}=()" for name in NOT_NEEDED)
 
 
-def forbid_devices(
+def mark(
     get_response: Callable[[HttpRequest], HttpResponse],
 ) -> Callable[[HttpRequest], HttpResponse]:
-    """Say so with every answer."""
+    """Forbid devices; have nothing kept that a later user of the browser could read."""
 
     def answer(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
         response["Permissions-Policy"] = POLICY
+        response.setdefault("Cache-Control", "no-store, private")
         return response
 
     return answer
