@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from execution_site import error_pages, http, outages, second_factor, sign_ins
 from execution_site.permissions import API, ENDPOINTS, PAGES, PUBLIC, rights_of
+from execution_site.permissions import CONSOLE as TABLES
 from execution_site.second_factor import Missing
 from execution_site.sign_ins import SignIn
 
@@ -24,6 +25,7 @@ OF_NOBODY = {f"{CONSOLE}login/", f"{CONSOLE}logout/"}
 ASKED_BY_PAGES = {"risk/state", "approvals/state"}  # each second, whoever looks
 #: Where what is missing is given; until it is, there is nothing else.
 GIVEN_AT = {Missing.ENROLMENT: "second-factor/", Missing.CODE: "confirm/"}
+AGAIN = "/confirm/?undone=1"  # then the form has to be sent again: it is not sent for anybody
 SAID = {
     Missing.ENROLMENT: "Set up an authenticator first, at /second-factor/.",
     Missing.CODE: "Give a code of your authenticator first, at /confirm/.",
@@ -64,6 +66,10 @@ class PageGuard:
                 return None if route == GIVEN_AT[missing] else _led(request, route, missing)
             else:
                 _seen(request, route)
+                if _takes_proof(request, route) and not request.sign_in.is_fresh(
+                    now=timezone.now()
+                ):
+                    return redirect_to_login(request.get_full_path(), login_url=AGAIN)
         if route.startswith(ASK_THEMSELVES):
             return None
         if (needs := PAGES.get(route)) is None:
@@ -80,6 +86,15 @@ def is_public(route: str) -> bool:
     if route.startswith(API):
         return ENDPOINTS.get(route.removeprefix(API), {}).get("get") == PUBLIC
     return PAGES.get(route) == PUBLIC or route in OF_NOBODY
+
+
+def _takes_proof(request: HttpRequest, route: str) -> bool:
+    """Tell whether a form of the console takes a fresh proof; the API asks by itself."""
+    if not route.startswith(CONSOLE) or request.method in {"GET", "HEAD"}:
+        return False
+    label = ".".join(route.split("/")[1:3])  # each page of a table is below its name
+    table = TABLES.get(label)
+    return table is not None and table.takes_proof(request.POST.get("action", ""))
 
 
 def _seen(request: Any, route: str) -> None:

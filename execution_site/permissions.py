@@ -2,7 +2,8 @@
 
 A person holds a right by a permission of Django's, a key by its scope. What a right reaches is
 bounded by accounts: what concerns an account of one's own needs the right alone, what concerns
-everything needs INSTALLATION beside it. What is not in these tables is refused.
+everything needs INSTALLATION beside it. What is not in these tables is refused. What is `proved`
+takes of a person, in a browser, a password or code that they gave within the last minutes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,8 @@ from typing import Any
 from django.db.models import Q
 from rest_framework import exceptions
 from rest_framework.permissions import BasePermission
+
+from execution_site.http import Problem
 
 API = "api/v1/"
 
@@ -47,6 +50,7 @@ class Need:
 
     scope: Scope
     permission: str = ""
+    proved: bool = False
 
 
 NEEDS: Mapping[Right, Need] = {
@@ -55,8 +59,8 @@ NEEDS: Mapping[Right, Need] = {
     Right.APPROVE: Need(Scope.APPROVE, "risk.approve_change"),
     Right.KILL: Need(Scope.CONTROL, "risk.engage_kill"),
     Right.RESET_BREAKER: Need(Scope.CONTROL, "risk.reset_breaker"),
-    Right.RELEASE_KILL: Need(Scope.RELEASE, "risk.release_kill"),
-    Right.CHANGE_MODE: Need(Scope.INSTALLATION, "risk.change_mode"),
+    Right.RELEASE_KILL: Need(Scope.RELEASE, "risk.release_kill", proved=True),
+    Right.CHANGE_MODE: Need(Scope.INSTALLATION, "risk.change_mode", proved=True),
     Right.INSTALLATION: Need(Scope.INSTALLATION, "risk.control_installation"),
 }
 PUBLIC = ()  # for everybody, signed in or not
@@ -107,6 +111,8 @@ ENDPOINTS: Mapping[str, Mapping[str, AnyOf]] = {
     "docs": {"get": PUBLIC},
     "docs/": {"get": PUBLIC},
 }
+#: Of these what is asked for may be anything that is proved.
+PROVED_ENDPOINTS = {"proposals/<int:pk>/approve"}
 #: Pages and what else is served beside the API and the console.
 PAGES: Mapping[str, Right | tuple[()]] = {
     "": Right.READ,
@@ -132,11 +138,17 @@ class Table:
     Without a way its rows belong to no account. Seeing, adding and changing rows needs the table's
     own permissions of Django's; a row that could belong to an account and names none concerns
     everything; where rows `need` an account, one without is shown to those who reach everything.
+    Where rows are `proved`, whatever changes them is.
     """
 
     account: str = ""
     actions: Mapping[str, tuple[Right, ...]] = field(default_factory=dict)
     need: bool = False
+    proved: bool = False
+
+    def takes_proof(self, action: str) -> bool:
+        """Tell whether sending a form, or taking this action, is for who has just proved it."""
+        return self.proved or any(NEEDS[right].proved for right in self.actions.get(action, ()))
 
     def account_of(self, row: Any) -> str:
         """Return the name of a row's account, "" without one."""
@@ -161,13 +173,13 @@ _KILL_ALL = (Right.KILL, Right.INSTALLATION)
 #: Actions that the table does not name need the permission to change the row (`CHANGES`).
 CHANGES: tuple[Right, ...] = ()
 CONSOLE: Mapping[str, Table] = {
-    "auth.user": Table(),
-    "auth.group": Table(),
+    "auth.user": Table(proved=True),
+    "auth.group": Table(proved=True),
     "execution_site.event": Table("account"),
     "execution_site.seal": Table("event__account"),
     "execution_site.lease": Table(),
     "execution_site.processstatus": Table(),
-    "brokers.brokerconnection": Table("name"),
+    "brokers.brokerconnection": Table("name", proved=True),
     "brokers.instrument": Table(),
     "brokers.contractterms": Table(),
     "brokers.exchangesession": Table(),
@@ -189,20 +201,20 @@ CONSOLE: Mapping[str, Table] = {
             "release_kill": (Right.RELEASE_KILL, Right.INSTALLATION),
         }
     ),
-    "risk.risklimit": Table("connection__name", {"end_selected": CHANGES}),
-    "risk.symbolrule": _OF_CONNECTION,
-    "risk.foureyesrule": Table(actions={"end": (Right.APPROVE,)}),
+    "risk.risklimit": Table("connection__name", {"end_selected": CHANGES}, proved=True),
+    "risk.symbolrule": Table("connection__name", proved=True),
+    "risk.foureyesrule": Table(actions={"end": (Right.APPROVE,)}, proved=True),
     "risk.breaker": Table("connection__name", {"arm_again": (Right.RESET_BREAKER,)}),
     "risk.changerequest": Table(
-        "account", {"approve": (Right.APPROVE,), "decline": (Right.APPROVE,)}
+        "account", {"approve": (Right.APPROVE,), "decline": (Right.APPROVE,)}, proved=True
     ),
     "risk.killswitch": _OF_CONNECTION,
     "risk.riskusage": _OF_CONNECTION,
     "risk.dayresult": _OF_CONNECTION,
     "risk.riskdecision": Table("signal__connection__name", need=True),
     "orders.approval": Table("signal__connection__name"),
-    "orders.apiclient": Table(actions={"revoke_keys": CHANGES}),
-    "orders.apikey": Table(actions={"revoke_selected": CHANGES}),
+    "orders.apiclient": Table(actions={"revoke_keys": CHANGES}, proved=True),
+    "orders.apikey": Table(actions={"revoke_selected": CHANGES}, proved=True),
     "orders.signal": _OF_CONNECTION,
     "orders.order": _OF_CONNECTION,
     "orders.submissionattempt": _OF_ORDER,
@@ -250,28 +262,41 @@ class Listed(BasePermission):
     def has_permission(self, request: Any, view: Any) -> bool:
         """Tell whether the client may; what is refused says what it needs."""
         method = {"head": "get"}.get(name := request.method.lower(), name)
-        needs = ENDPOINTS.get(request.resolver_match.route.removeprefix(API), {})
+        path = request.resolver_match.route.removeprefix(API)
+        needs = ENDPOINTS.get(path, {})
         if method in needs and needs[method] == PUBLIC:
             return True
         if not request.user or not request.user.is_authenticated:
             return False
         if method in needs:
             request.auth.require(needs[method])
+            if path in PROVED_ENDPOINTS and request.auth.is_stale:
+                raise step_up_required()
             return True
         return method == "options" or not hasattr(view, method)  # which is a 405
 
 
-def require(rights: Iterable[Right], wanted: AnyOf) -> None:
-    """Refuse what none of the rights cover.
+def require(rights: Iterable[Right], wanted: AnyOf, *, is_stale: bool = False) -> None:
+    """Refuse what none of the rights cover; `is_stale`: a person's last proof is too old.
 
     :raises exceptions.PermissionDenied: naming what it needs
+    :raises Problem: the right takes a proof
     """
     any_of = wanted if isinstance(wanted, tuple) else (wanted,)
-    if not set(any_of) & set(rights):
+    held = set(any_of) & set(rights)
+    if held and is_stale and all(NEEDS[right].proved for right in held):
+        raise step_up_required()
+    if not held:
         needs = [NEEDS[right] for right in any_of]
         scopes = " or ".join(need.scope for need in needs)
         people = " or ".join(need.permission or "a sign-in" for need in needs)
         raise exceptions.PermissionDenied(f"this needs the scope {scopes} (a person: {people})")
+
+
+def step_up_required() -> Problem:
+    """Return what a person is told who has to prove first who they are."""
+    said = "Nothing was done. Confirm at /confirm/ that it is you, then do it again."
+    return Problem(403, "step_up_required", said)
 
 
 def require_reach(rights: Iterable[Right], accounts: Iterable[str], account: str | None) -> None:

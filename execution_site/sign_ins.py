@@ -22,6 +22,7 @@ from execution_site.devices import Authenticator
 
 BROWSER_LENGTH = 200
 MOST_OF_A_PERSON = 50  # at once; the oldest makes room
+FRESH = timedelta(minutes=5)  # so long a proof counts for what takes one
 SEEN_SECONDS = 60.0  # how exactly it is known when a person was last seen
 
 
@@ -74,6 +75,10 @@ class SignIn(models.Model):
         """Note that the person has proved who they are."""
         self.authenticator, self.proved_at = authenticator, now
         self.save(update_fields=["authenticator", "proved_at"])
+
+    def is_fresh(self, *, now: datetime) -> bool:
+        """Tell whether its person has just proved who they are."""
+        return now - self.proved_at < FRESH
 
     def see(self, *, now: datetime) -> None:
         """Note that the person is there."""

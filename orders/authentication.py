@@ -1,7 +1,7 @@
 """Who is asking: an API key's client, or a person in a browser, who is an API client too."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +35,7 @@ class Principal:
     is_staff: bool
     person: int | None
     is_authenticated: bool = True
+    is_stale: bool = False  # a person whose last password or code was too long ago for some rights
 
     @property
     def actor(self) -> Actor:
@@ -46,7 +47,7 @@ class Principal:
 
         :raises PermissionDenied: naming what it needs
         """
-        permissions.require(self.rights, wanted)
+        permissions.require(self.rights, wanted, is_stale=self.is_stale)
 
     def require_reach(self, account: str | None) -> None:
         """Refuse an account that is not theirs; None stands for everything.
@@ -132,7 +133,9 @@ class BrowserAuthentication(SessionAuthentication):
         if signed_in is None:
             return None
         user = signed_in[0]
-        return user, principal_for_user(user)
+        sign_in = getattr(request._request, "sign_in", None)  # the guard's; not where all may pass
+        is_fresh = sign_in is not None and sign_in.is_fresh(now=timezone.now())
+        return user, replace(principal_for_user(user), is_stale=not is_fresh)
 
 
 def _within(address: str, networks: list[str]) -> bool:

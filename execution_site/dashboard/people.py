@@ -1,6 +1,7 @@
 """The pages of a person's own sign-in: proving who they are, their authenticator."""
 
 import segno
+from django.contrib import messages
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -33,7 +34,12 @@ class PersonRequest(HttpRequest):
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request: PersonRequest) -> HttpResponse:
     """Have a person prove who they are: by a code, or where they have none, their password."""
-    context = {"has_authenticator": request.sign_in.has_authenticator, "next": _next(request)}
+    undone = "undone" in request.GET
+    context = {
+        "has_authenticator": request.sign_in.has_authenticator,
+        "next": _next(request),
+        "undone": undone,
+    }
     if request.method == "POST":
         now, problem, authenticator = timezone.now(), "", None
         if request.sign_in.has_authenticator:
@@ -45,6 +51,8 @@ def confirm(request: PersonRequest) -> HttpResponse:
             problem = "That is not your password."
         if not problem:
             request.sign_in.prove(authenticator=authenticator, now=now)
+            if undone:
+                messages.warning(request, "Confirmed. What you sent was not done: do it again.")
             return HttpResponseRedirect(_next(request))
         context["problem"] = problem
     return render(request, "registration/confirm.html", context)

@@ -17,6 +17,9 @@ export async function post(url, body, onAnswer = () => {}) {
       return null;
     }
     const problem = await answer.json().catch(() => ({}));
+    if (problem.code === "step_up_required") {
+      location.assign(`/confirm/?undone=1&next=${encodeURIComponent(location.pathname)}`);
+    }
     return problem.detail ?? `The site answered ${answer.status}.`;
   } catch {
     return "The site cannot be reached: whether this took effect is unknown.";

@@ -12,6 +12,11 @@ from orders.clients import ApiKey
 from risk.models import RiskLimit
 
 
+@pytest.fixture(autouse=True)
+def _second_factor(settings):
+    settings.REQUIRE_SECOND_FACTOR = True
+
+
 def ids(**options):
     return [message.id for message in run_checks(**options) if message.id.startswith("execution")]
 
