@@ -40,7 +40,7 @@ class ProposalList(ApiView):
 
     @extend_schema(operation_id="list_proposals", responses={200: dict})
     def get(self, request: ApiRequest) -> Response:
-        """List the proposals that wait, newest first."""
+        """List the proposals that wait, newest first; `changes` says in words what each changes."""
         waiting = _visible(request).filter(status=ChangeRequest.Status.WAITING)
         rows = waiting.order_by("-pk")
         shown = [proposals.describe(row) for row in rows[:100]]

@@ -175,18 +175,37 @@ def test_of_two_approvers_at_once_one_applies_it(name, cast):
     assert sorted(ends) == ["applied", "too late"]
     assert case.state() == case.done
     assert Event.objects.filter(data__action="change_applied").count() == 1
+    assert ChangeRequest.objects.get().status == "APPLIED"
 
 
-def test_credentials_that_wait_are_kept_no_longer_than_the_proposal(cast):
-    for end in (proposals.approve, proposals.decline):
-        propose(CASES["credentials, a form"], cast)
-        row = ChangeRequest.objects.latest("pk")
-        assert row.credentials_sealed
-        otto = Actor("otto", User.objects.get(username="otto").pk)
-        end(row.pk, actor=otto, reason="so be it", now=now())
-        row.refresh_from_db()
-        assert not row.credentials_sealed
-        CASES["credentials, a form"].disturb()
+def approved(row, otto):
+    proposals.approve(row.pk, actor=otto, reason="so be it", now=now())
+
+
+def declined(row, otto):
+    proposals.decline(row.pk, actor=otto, reason="so be it", now=now())
+
+
+def expired(row, _):
+    assert proposals.expire(row.pk, now=row.expires_at)
+
+
+def stale(row, otto):
+    CASES["credentials, a form"].disturb()
+    with pytest.raises(NotDecidable):
+        approved(row, otto)
+
+
+@pytest.mark.parametrize("end", [approved, declined, expired, stale])
+def test_credentials_that_wait_are_kept_no_longer_than_the_proposal(cast, end):
+    propose(CASES["credentials, a form"], cast)
+    row = ChangeRequest.objects.get()
+    assert row.credentials_sealed
+
+    end(row, Actor("otto", User.objects.get(username="otto").pk))
+    row.refresh_from_db()
+    assert row.status == end.__name__.upper().replace("APPROVED", "APPLIED")
+    assert not row.credentials_sealed
 
 
 def test_a_new_connection_is_added_before_it_gets_its_credentials(cast):
