@@ -43,11 +43,11 @@ def become(data_dir: Path, arguments: Sequence[str]) -> None:
         return
     user = process.account(data_dir / "postgres")
     try:
+        for path in READ_FIRST:
+            check_readable(path, user)
         hand_over(data_dir, user)
         for path in (data_dir / "any", Path(sys.prefix, "any"), *READ_FIRST):
             process.let_through(path, user)
-        for path in READ_FIRST:
-            check_readable(path, user)
         _give_root_up(user)
         environment = {**os.environ, **_environment(data_dir, user)}
         os.execve(sys.executable, [sys.executable, str(MANAGE), *arguments], environment)

@@ -164,3 +164,17 @@ print(os.getresuid(), os.getresgid(), os.getgroups(), wish.value)
     )
 
     assert ran.stdout == "(4242, 4242, 4242) (4242, 4242, 4242) [] 15\n", ran.stderr
+
+
+@as_root
+def test_a_clone_that_is_refused_is_left_as_it_was(tmp_path, monkeypatch):
+    source = tmp_path / "clone" / "manage.py"
+    source.parent.mkdir(mode=0o700)
+    source.touch(mode=0o600)
+    monkeypatch.setattr(unprivileged, "READ_FIRST", (source,))
+
+    with pytest.raises(ServiceFailed, match="may not read"):
+        unprivileged.become(tmp_path / "data", ["run"])
+
+    assert stat.S_IMODE(source.parent.stat().st_mode) == 0o700
+    assert not (tmp_path / "data").exists()
