@@ -1,38 +1,17 @@
-"""Credentials at rest: AES-256-GCM, the row's id as its address.
+"""Credentials at rest: sealed to their row (execution_site/sealing.py)."""
 
-The row id is authenticated with the text, so a ciphertext copied to another row does not open.
-"""
-
-import hashlib
 import json
-import os
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from django.conf import settings
-
-from execution_site import secret_keys
-
-NONCE_BYTES = 12
+from execution_site import sealing
 
 
 class CredentialsUnreadable(Exception):
     """The stored credentials do not open with this key for this row."""
 
 
-def _cipher(key: str) -> AESGCM:
-    return AESGCM(hashlib.sha256(key.encode()).digest())
-
-
-def _address(row_id: int) -> bytes:
-    return f"brokers_brokerconnection:{row_id}".encode()
-
-
 def seal(values: dict[str, str], *, row_id: int, key: str = "") -> bytes:
     """Return the ciphertext of a connection's credentials, under the newest key or this one."""
-    nonce = os.urandom(NONCE_BYTES)
-    cipher = _cipher(key or settings.CREDENTIALS_KEY)
-    return nonce + cipher.encrypt(nonce, json.dumps(values).encode(), _address(row_id))
+    return sealing.seal(json.dumps(values).encode(), address=_address(row_id), key=key)
 
 
 def unseal(ciphertext: bytes, *, row_id: int) -> dict[str, str]:
@@ -40,12 +19,14 @@ def unseal(ciphertext: bytes, *, row_id: int) -> dict[str, str]:
 
     :raises CredentialsUnreadable: another key, another row, or a changed ciphertext
     """
-    sealed = bytes(ciphertext)
-    nonce, body = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
-    for key in secret_keys.valid("CREDENTIALS_KEY"):
-        try:
-            opened: dict[str, str] = json.loads(_cipher(key).decrypt(nonce, body, _address(row_id)))
-        except (InvalidTag, ValueError):
-            continue
-        return opened
-    raise CredentialsUnreadable(f"connection {row_id}")
+    try:
+        opened: dict[str, str] = json.loads(
+            sealing.unseal(bytes(ciphertext), address=_address(row_id))
+        )
+    except (sealing.Unsealable, ValueError) as e:
+        raise CredentialsUnreadable(f"connection {row_id}") from e
+    return opened
+
+
+def _address(row_id: int) -> str:
+    return f"brokers_brokerconnection:{row_id}"

@@ -21,7 +21,9 @@ from django.contrib.auth import get_user
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.utils import timezone
 
+from execution_site import second_factor
 from execution_site.permissions import SOCKETS
+from execution_site.sign_ins import SignIn
 from orders import authentication
 from orders.authentication import AuthenticationFailed, Principal
 
@@ -129,7 +131,10 @@ def _known(identity: Identity) -> Principal | None:
             return None
     store = import_module(settings.SESSION_ENGINE).SessionStore(identity.session_key)
     user: Any = get_user(SimpleNamespace(session=store))  # type: ignore[arg-type]
-    return authentication.principal_for_user(user) if user.is_active else None
+    sign_in = SignIn.current(identity.session_key, user) if user.is_active else None
+    if sign_in is None or second_factor.missing(sign_in, user):
+        return None
+    return authentication.principal_for_user(user)
 
 
 def _rights_now(identities: set[Identity]) -> Mapping[Identity, tuple[Any, ...] | None]:

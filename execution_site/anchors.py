@@ -19,6 +19,8 @@ from execution_site.text_files import UnreadableFile
 #: A seal is anchored within a second, and a sealer that was killed has a successor by then.
 ANCHORED_WITHIN = timedelta(seconds=30)
 TAIL_BYTES = 4096
+MOST_BYTES = 8 * 1024 * 1024  # half a day of a busy site, at an anchor a second
+KEPT_OF_OLDER = 10  # each newest anchor vouches for all before it: of older ones every tenth stays
 
 
 class Anchor(NamedTuple):
@@ -49,6 +51,26 @@ def append(anchor: Anchor, to: Path) -> None:
         file.write(anchor.as_json() + "\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def note(anchor: Anchor) -> None:
+    """Add an anchor to the file on this machine, which is thinned before it grows too large."""
+    append(anchor, path())
+    if path().stat().st_size > MOST_BYTES:
+        _thin(path())
+
+
+def _thin(file: Path) -> None:
+    """Keep the newer half of a file's anchors, and few of the older; it is whole at any instant."""
+    noted = file.read_text().splitlines(keepends=True)
+    half = len(noted) // 2
+    thinner = file.with_suffix(".thinner")
+    opened = os.open(thinner, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    with os.fdopen(opened, "w") as kept:
+        kept.writelines(noted[:half:KEPT_OF_OLDER] + noted[half:])
+        kept.flush()
+        os.fsync(kept.fileno())
+    thinner.replace(file)
 
 
 def read(source: Path) -> dict[int, str]:

@@ -1,7 +1,10 @@
 """The site as an application."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.conf import settings
+from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import autodiscover_modules
 
@@ -35,3 +38,5 @@ class SiteConfig(AppConfig):
         if text := "\n".join(map(str, found)):
             raise UnsafeStart(f"Not started:\n{text}")
         autodiscover_modules("checks")
+        sign_ins = import_module("execution_site.sign_ins")  # a model: not before the applications
+        user_logged_in.connect(sign_ins.begin)

@@ -25,7 +25,7 @@ from execution_site.waiting import HttpFront, Pools  # noqa: E402
 from orders.selectors import ended_execution  # noqa: E402
 
 WRITE_THREADS, READ_THREADS, URGENT_THREADS = 8, 4, 4
-MOST_GREEDY = 64  # long pages that run or wait
+MOST_GREEDY, MOST_PASSWORDS = 64, 16  # that run or wait
 HINT_SECONDS = 0.1  # a Redis that hangs may cost an answer this much, once a second
 
 celery_app.conf.broker_transport_options |= {
@@ -44,6 +44,7 @@ http = HttpFront(
         writes=Threads(wsgi, WRITE_THREADS),
         reads=Threads(wsgi, READ_THREADS),
         greedy=Threads(wsgi, 1, most=MOST_GREEDY),
+        passwords=Threads(wsgi, 1, most=MOST_PASSWORDS),
     ),
     hub,
     execution=ended_execution,

@@ -66,6 +66,20 @@ def limits_from_outside_are_on(**_: Any) -> list[CheckMessage]:
     ]
 
 
+@register
+def staff_need_a_second_factor(**_: Any) -> list[CheckMessage]:
+    """Warn where staff of more than a demo sign in by a password alone."""
+    if settings.REQUIRE_SECOND_FACTOR or settings.DEMO:
+        return []
+    return [
+        CheckWarning(
+            "REQUIRE_SECOND_FACTOR is off: staff sign in by a password alone.",
+            hint="Leave it on, unless a proxy before the site asks for a second factor.",
+            id="execution.W011",
+        )
+    ]
+
+
 @register(Tags.database)
 def demo_users_are_kept_from_others(
     databases: Sequence[str] | None = None, **_: Any

@@ -22,7 +22,6 @@ from orders import selectors
 HEARTBEAT_SECONDS = 1.0
 MESSAGE_BYTES = 4096
 MOST_BYTES = 8192  # of one message, before it is looked at
-MOST_QUEUED = 32  # messages
 MOST_MESSAGES, MESSAGE_SECONDS = 20, 10.0  # so many within so long: there is nothing to say
 BAD_REQUEST, FORBIDDEN, NOT_FOUND, TOO_LARGE, OVERFLOWED = 4400, 4403, 4404, 4413, 4408
 TOO_MANY, INTERNAL_ERROR = 4429, 1011

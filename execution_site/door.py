@@ -8,11 +8,13 @@ from django.http import HttpRequest, HttpResponse
 
 from execution_site import error_pages, http, rates
 
-SIGN_IN = "/login/"  # the site's own, and the admin's
+GUESSES = ("/login/", "/confirm/", "/second-factor/")  # of passwords and codes
 API = "/api/"  # reads its queries itself, and names the parameter that is wrong (parameters.py)
 LONGEST_PATH = 1024  # characters
 LONGEST_QUERY = 8192  # characters, as it is written
 LONGEST_VALUE = 2048  # characters
+MOST_PARTS = 200  # of a query
+MANY = f"An address may have {MOST_PARTS} query parameters."
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -23,6 +25,8 @@ def refuse_unreadable_address(get_response: Handler) -> Handler:
     def answer(request: HttpRequest) -> HttpResponse:
         if not _path_is_readable(request.path_info):
             return error_pages.page_not_found(request)
+        if request.META.get("QUERY_STRING", "").count("&") >= MOST_PARTS:
+            return error_pages.refusal(request, 400, MANY)
         if not request.path_info.startswith(API) and not _query_is_readable(request):
             return error_pages.bad_request(request)
         return get_response(request)
@@ -34,7 +38,7 @@ def bound_sign_ins(get_response: Handler) -> Handler:
     """Bound how often an address may try to sign in, before a password is looked at."""
 
     def answer(request: HttpRequest) -> HttpResponse:
-        if request.method == "POST" and request.path_info.endswith(SIGN_IN):
+        if request.method == "POST" and request.path_info.endswith(GUESSES):
             try:
                 rates.take(rates.sign_ins(), rates.network(request.META.get("REMOTE_ADDR", "")))
             except http.Problem as e:

@@ -4,25 +4,30 @@ from django.db import models
 
 from execution_site.access import AccessChange
 from execution_site.audit_checks import AuditCheck
+from execution_site.devices import Authenticator, RecoverySheet
 from execution_site.events import Event, Seal
 from execution_site.hearts import Heart
 from execution_site.idempotency import KeyedRequest
 from execution_site.leases import Lease
 from execution_site.rates import RateBucket
 from execution_site.release import Release
+from execution_site.sign_ins import SignIn
 
 __all__ = [
     "AccessChange",
     "AuditCheck",
+    "Authenticator",
     "Event",
     "Heart",
     "KeyedRequest",
     "Lease",
     "ProcessStatus",
     "RateBucket",
+    "RecoverySheet",
     "Release",
     "Seal",
     "Seed",
+    "SignIn",
 ]
 
 

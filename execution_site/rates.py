@@ -83,6 +83,11 @@ def sign_ins() -> Limit:
     return Limit("sign-in", settings.RATE_SIGN_INS_PER_MINUTE / 60, 60)
 
 
+def unknown_names() -> Limit:
+    """Return how often locks of names that nobody has are noted, for an address."""
+    return Limit("unknown-names", 10 / 3600, 3600)
+
+
 _refused_until: dict[str, float] = {}
 _forget_at = [time.monotonic() + FORGET_SECONDS]
 

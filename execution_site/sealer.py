@@ -192,7 +192,7 @@ class Sealer:
             _anchoring.begin("anchoring the audit trail", AnchorsGone(problem))
             return
         _anchoring.end("anchoring the audit trail")
-        anchors.append(anchors.of_head(self._head, self._hash), anchors.path())
+        anchors.note(anchors.of_head(self._head, self._hash))
         self._anchored = self._head
 
     def stop(self) -> None:

@@ -53,6 +53,9 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "csp",
+    "axes",
+    "django_otp.plugins.otp_static",
+    "django_otp.plugins.otp_totp",
     "execution_site",
     "brokers",
     "portfolio",
@@ -74,6 +77,7 @@ MIDDLEWARE = [
     "execution_site.guard.PageGuard",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
     "execution_site.durable_reads.DurableReads",
 ]
 ROOT_URLCONF = "execution_site.urls"
@@ -156,7 +160,7 @@ WORKER_THREADS = env.int("WORKER_THREADS", default=8)
 # --- Sign-in ------------------------------------------------------------------------------------
 #: The first hashes; what the others have hashed is hashed anew when its user signs in.
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "execution_site.hashers.OneLane",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
@@ -168,10 +172,27 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+#: Wrong passwords for a name that lock it: for the address that they came from, and for all.
+LOCKOUT_FAILURES = env.int("LOCKOUT_FAILURES", default=5)
+LOCKOUT_FAILURES_ANYWHERE = env.int("LOCKOUT_FAILURES_ANYWHERE", default=50)
+LOCKOUT_MINUTES = env.int("LOCKOUT_MINUTES", default=15)  # after the last of them
+#: Whether staff need an authenticator: off where something before the site asks for one.
+REQUIRE_SECOND_FACTOR = env.bool("REQUIRE_SECOND_FACTOR", default=not DEMO)
+OTP_TOTP_ISSUER = "Execution"
+AXES_HANDLER = "execution_site.lockout.Handler"
+AXES_LOCKOUT_CALLABLE = "execution_site.lockout.page"
+AXES_CLIENT_IP_CALLABLE = "execution_site.lockout.address_of"
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"
-SESSION_COOKIE_AGE = 12 * 3600
+#: A session ends so long after its sign-in, and so long after the last request of its person.
+SESSION_COOKIE_AGE = env.int("SESSION_HOURS", default=12) * 3600
+SESSION_IDLE_MINUTES = env.int("SESSION_IDLE_MINUTES", default=60)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS

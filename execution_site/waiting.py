@@ -22,6 +22,8 @@ SIGNALS = "/api/v1/signals"
 URGENT = re.compile(
     r"/healthz|/readyz|/api/v1/(health(/trading)?|system/.*|orders/(cancel-all|[0-9]+/cancel))/?"
 )
+#: Pages that hash a password, which takes long on purpose.
+PASSWORDS = re.compile(r"(/admin)?/login/|/confirm/|/admin/(.+/)?password(_change)?/")
 GREEDY = re.compile(rb"(?:^|&)limit=[0-9]{3,}")  # pages of 100 rows and more
 RETRY = ((b"retry-after", b"1"),)
 WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,6})(?:$|[,;\s])")
@@ -35,13 +37,14 @@ class Pools:
     writes: Threads
     reads: Threads
     greedy: Threads  # long pages: one at a time, for they cost the processor most
+    passwords: Threads  # one at a time, for hashing takes a whole processor
 
     def of(self, scope: dict[str, Any]) -> Threads:
         """Return the threads that answer a request."""
         if URGENT.fullmatch(scope["path"]):
             return self.urgent
         if scope["method"] not in {"GET", "HEAD"}:
-            return self.writes
+            return self.passwords if PASSWORDS.fullmatch(scope["path"]) else self.writes
         return self.greedy if GREEDY.search(scope["query_string"]) else self.reads
 
 

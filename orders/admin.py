@@ -12,7 +12,6 @@ from django.utils import timezone
 from brokers.models import BrokerConnection
 from execution_site import access, audit, permissions
 from execution_site.console import (
-    AuditedAdmin,
     AuditedForm,
     ReadOnlyAdmin,
     ReadOnlyInline,
@@ -20,12 +19,14 @@ from execution_site.console import (
     reason_given,
 )
 from orders import (  # noqa: F401 the consoles register
+    admin_connections,
     admin_control,
     admin_limits,
     admin_people,
     admin_risk,
     granting,
 )
+from orders.admin_two_persons import TwoPersonsAdmin
 from orders.clients import networks_of
 from orders.models import (
     ApiClient,
@@ -84,7 +85,7 @@ def revoke(model_admin: admin.ModelAdmin, request: HttpRequest, keys: QuerySet[A
 
 
 @admin.register(ApiClient)
-class ApiClientAdmin(AuditedAdmin):
+class ApiClientAdmin(TwoPersonsAdmin):
     """Senders of signals: their accounts, and their keys to look at."""
 
     list_display = ("name", "user", "is_active", "created_at")
@@ -125,7 +126,7 @@ class ApiClientAdmin(AuditedAdmin):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(AuditedAdmin):
+class ApiKeyAdmin(TwoPersonsAdmin):
     """Keys: where from and how long they are good. `create_api_key` makes them."""
 
     form = KeyForm

@@ -10,9 +10,10 @@ from django.utils import timezone
 
 from execution_site.console import ReadOnlyAdmin, ReasonForm, actor_of, reason_given
 from orders import emergency, proposals
+from orders.admin_two_persons import PROPOSED
 from risk import control
+from risk.change_kinds import ChangeKind
 from risk.facts import KillLevel, SystemMode
-from risk.four_eyes import ChangeKind
 from risk.kills import engaged
 from risk.models import SystemControl
 
@@ -75,12 +76,23 @@ class SystemControlAdmin(ReadOnlyAdmin):
     @admin.action(description="Switch live trading on")
     def switch_live_on(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
         """Let orders reach live venues."""
-        self._set_live(request, True)
+        self._propose_or_apply(
+            request,
+            ChangeKind.LIVE_SWITCH,
+            target="system",
+            after={"live_trading_enabled": True},
+            said="Live trading is on.",
+        )
 
     @admin.action(description="Switch live trading off")
     def switch_live_off(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
         """Keep orders from live venues."""
-        self._set_live(request, False)
+
+        def change(actor: str, reason: str) -> str:
+            control.set_live_trading(False, actor=actor, reason=reason, now=timezone.now())
+            return "Live trading is off."
+
+        self._change(request, change)
 
     @admin.action(description="Engage kill: HALTED")
     def engage_halted(self, request: HttpRequest, _: QuerySet[SystemControl]) -> None:
@@ -121,14 +133,7 @@ class SystemControlAdmin(ReadOnlyAdmin):
             proposed = proposals.propose_or_apply(
                 kind, target=target, after=after, actor=by, reason=reason, now=timezone.now()
             )
-            return said if proposed is None else "Proposed: a second person must approve it."
-
-        self._change(request, change)
-
-    def _set_live(self, request: HttpRequest, enabled: bool) -> None:
-        def change(actor: str, reason: str) -> str:
-            control.set_live_trading(enabled, actor=actor, reason=reason, now=timezone.now())
-            return f"Live trading is {'on' if enabled else 'off'}."
+            return said if proposed is None else PROPOSED
 
         self._change(request, change)
 

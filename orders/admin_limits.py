@@ -14,8 +14,9 @@ from django.urls import path, reverse
 from django.utils import timezone
 
 from brokers.models import BrokerConnection
-from execution_site.console import AuditedAdmin, actor_of, json_values
+from execution_site.console import actor_of, json_values
 from orders import limit_changes, limit_preview, limit_use
+from orders.admin_two_persons import PROPOSED, Proposing
 from orders.limit_forms import CONFIRM, EndForm, InForce, LimitForm
 from risk import locks
 from risk.limits import MEANINGS, Metric
@@ -23,7 +24,6 @@ from risk.models import RiskLimit
 
 SHOWN = "shown"
 SHOWN_SECONDS = 900  # what was looked at longer ago is looked at again
-PROPOSED = "Proposed: a second person must approve it. Nothing has changed yet."
 LOOK_AGAIN = "It is not what was shown: look at the effect again."
 
 
@@ -32,7 +32,7 @@ class NotShown(Exception):
 
 
 @admin.register(RiskLimit)
-class RiskLimitAdmin(AuditedAdmin):
+class RiskLimitAdmin(Proposing):
     """Limits: what the scope leaves empty narrows nothing; all that apply must pass.
 
     Nothing is saved whose effect was not shown first. A limit is ended, never deleted: verdicts
@@ -120,36 +120,15 @@ class RiskLimitAdmin(AuditedAdmin):
             raise NotShown
         was = RiskLimit.objects.get(pk=obj.pk) if change else None
         if limit_changes.takes_two(was, obj):
-            limit_changes.propose(
+            proposal = limit_changes.propose(
                 obj,
                 actor=actor_of(request),
                 reason=form.cleaned_data["reason"],
                 now=timezone.now(),
             )
-            request.proposed = True  # type: ignore[attr-defined]
+            self.propose(request, proposal)
             return
         super().save_model(request, obj, form, change)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Record the change, unless it has only been proposed."""
-        if not hasattr(request, "proposed"):
-            super().save_related(request, form, formsets, change)
-
-    def response_add(
-        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
-    ) -> HttpResponse:
-        """Say what came of it."""
-        if hasattr(request, "proposed"):
-            self.message_user(request, PROPOSED, messages.WARNING)
-            return self.response_post_save_add(request, obj)
-        return super().response_add(request, obj, post_url_continue)
-
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        """Say what came of it."""
-        if hasattr(request, "proposed"):
-            self.message_user(request, PROPOSED, messages.WARNING)
-            return self.response_post_save_change(request, obj)
-        return super().response_change(request, obj)
 
     @admin.action(description="End the selected limits…")
     def end_selected(self, _: HttpRequest, rows: QuerySet[RiskLimit]) -> HttpResponse:

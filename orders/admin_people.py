@@ -2,21 +2,27 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.contrib.auth.hashers import is_password_usable
 from django.contrib.auth.models import Group, User
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from execution_site import access, audit
-from execution_site.console import AuditedAdmin, AuditedForm
-from orders import granting
+from execution_site.console import AuditedForm, actor_of
+from orders import granting, guarded_rows, proposals
+from orders.admin_two_persons import TwoPersonsAdmin
+from risk import four_eyes
+from risk.change_kinds import ChangeKind
 
 admin.site.unregister([User, Group])
 SUPERUSERS_TO_SET = ("is_superuser",)
+INACTIVE = "is not active: proposed, a second person must approve it."
 
 
 class PersonForm(AuditedForm, UserChangeForm):
@@ -27,7 +33,7 @@ class NewPersonForm(AuditedForm, AdminUserCreationForm):
     """A new user, without any right yet."""
 
 
-class Granting(AuditedAdmin):
+class Granting(TwoPersonsAdmin):
     """A table of who may do what: nobody gives what they do not hold."""
 
     def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
@@ -57,15 +63,30 @@ class PersonAdmin(Granting, UserAdmin):
         read = ("last_login", "date_joined")
         return read if request.user.is_superuser else (*read, *SUPERUSERS_TO_SET)
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save it; where rights take two persons, a new user waits for the second."""
+        waits = not change and four_eyes.takes_two(ChangeKind.RIGHTS)
+        obj.is_active = obj.is_active and not waits
+        super().save_model(request, obj, form, change)
+        if waits:
+            self._propose_activation(request, obj, form.cleaned_data["reason"])
+
     def user_change_password(self, request: Any, id: str, form_url: str = "") -> HttpResponse:
-        """Set another's password, and record that it was set."""
+        """Set another's password, and record that it was set.
+
+        Who sets it could sign in as the other, and be two persons: where rights take two, the other
+        is active again once a second person has approved it.
+        """
         with transaction.atomic():
             actor = request.user.get_username()
             access.acting(actor, "set in the console")
             changed = User.objects.select_for_update().filter(pk=self._pk(id))
             before = changed.values_list("password", flat=True).first()
             answer: HttpResponse = super().user_change_password(request, id, form_url)
-            if changed.values_list("password", flat=True).first() != before:
+            after = changed.values_list("password", flat=True).first()
+            if after != before:
+                if is_password_usable(after) and four_eyes.takes_two(ChangeKind.RIGHTS):
+                    self._await_second(request, changed.exclude(pk=request.user.pk))
                 audit.record(
                     "user_password",
                     actor=actor,
@@ -76,6 +97,22 @@ class PersonAdmin(Granting, UserAdmin):
                     object_id=f"auth.user:{id}",
                 )
         return answer
+
+    def _await_second(self, request: HttpRequest, users: QuerySet[User]) -> None:
+        for user in users.filter(is_active=True):
+            user.is_active = False
+            user.save(update_fields=["is_active"])
+            self._propose_activation(request, user, "a password was set in the console")
+
+    def _propose_activation(self, request: HttpRequest, user: User, reason: str) -> None:
+        proposals.propose(
+            ChangeKind.RIGHTS,
+            **guarded_rows.asked(user, guarded_rows.values_of(user) | {"is_active": True}),
+            actor=actor_of(request),
+            reason=reason,
+            now=timezone.now(),
+        )
+        self.message_user(request, f"{user} {INACTIVE}", messages.WARNING)
 
     @staticmethod
     def _pk(text: str) -> int:

@@ -17,8 +17,10 @@ from execution_site.console import (
     reason_given,
 )
 from orders import breaker_watch, emergency, proposals
+from orders.admin_two_persons import PROPOSED, TwoPersonsAdmin
 from orders.models import Approval
-from risk.four_eyes import ChangeKind, ChangeRequest, FourEyesRule, SamePerson
+from risk.change_kinds import ChangeKind
+from risk.four_eyes import ChangeRequest, FourEyesRule, SamePerson
 from risk.kills import KillSwitch
 from risk.models import (
     Breaker,
@@ -27,6 +29,8 @@ from risk.models import (
     RiskUsage,
     SymbolRule,
 )
+
+REFUSED = (proposals.NotDecidable, proposals.MayNotDecide, SamePerson)
 
 
 @admin.register(SymbolRule)
@@ -70,11 +74,11 @@ class FourEyesRuleAdmin(AuditedAdmin):
                 reason=reason,
                 now=timezone.now(),
             )
-        self.message_user(request, "Proposed: a second person must approve it.", messages.WARNING)
+        self.message_user(request, PROPOSED, messages.WARNING)
 
 
 @admin.register(Breaker)
-class BreakerAdmin(AuditedAdmin):
+class BreakerAdmin(TwoPersonsAdmin):
     """Circuit breakers; a tripped one is armed again by an audited action."""
 
     list_display = ("kind", "scope", "threshold", "value", "state", "action", "is_enabled")
@@ -107,10 +111,27 @@ class BreakerAdmin(AuditedAdmin):
 class ChangeRequestAdmin(ReadOnlyAdmin):
     """Changes that wait for a second person."""
 
-    list_display = ("kind", "target", "status", "proposer", "reason", "proposed_at", "decided_by")
+    list_display = (
+        "kind",
+        "target",
+        "what",
+        "status",
+        "proposer",
+        "reason",
+        "proposed_at",
+        "decided_by",
+    )
     list_filter = ("status", "kind")
+    exclude = ("before", "after")
+    readonly_fields = ("what",)
     action_form = ReasonForm
     actions = ("approve", "decline")
+
+    @admin.display(description="what changes")
+    def what(self, row: ChangeRequest) -> str:
+        """Return what it changes, in words."""
+        found = proposals.differences_of(row)
+        return "; ".join(f"{d.field}: {d.before} → {d.after}" for d in found)
 
     @admin.action(description="Approve and apply")
     def approve(self, request: HttpRequest, rows: QuerySet[ChangeRequest]) -> None:
@@ -136,7 +157,7 @@ class ChangeRequestAdmin(ReadOnlyAdmin):
                 if not self.reaches(request, row):
                     raise PermissionDenied
                 decide(row.pk, actor=actor_of(request), reason=reason, now=timezone.now())
-            except (proposals.NotDecidable, SamePerson, emergency.NotReleasable) as e:
+            except (*REFUSED, emergency.NotReleasable) as e:
                 self.message_user(request, f"{row}: {e}.", messages.ERROR)
             else:
                 self.message_user(request, f"{row.kind} {row.target}: {done}.", messages.WARNING)

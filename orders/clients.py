@@ -10,8 +10,11 @@ from datetime import datetime
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.utils import timezone
 
 from brokers.models import BrokerConnection
+from risk import four_eyes
+from risk.change_kinds import ChangeKind
 
 PREFIX_BYTES = 6
 SECRET_BYTES = 32
@@ -98,8 +101,13 @@ def issue_key(
 ) -> tuple[ApiKey, str]:
     """Make a key and return it with `PREFIX.SECRET`, which is shown this once.
 
+    Where keys take two persons it has ended as it is made, and is good for nothing until two
+    persons give it a later end.
+
     :raises ValueError: a network is none
     """
+    if four_eyes.takes_two(ChangeKind.KEY):
+        expires_at = timezone.now()
     prefix, secret = (
         secrets.token_hex(PREFIX_BYTES),
         secrets.token_urlsafe(SECRET_BYTES),

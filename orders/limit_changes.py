@@ -7,7 +7,8 @@ from execution_site.audit import Actor
 from execution_site.console import json_values
 from orders import proposals
 from risk import four_eyes
-from risk.four_eyes import ChangeKind, ChangeRequest
+from risk.change_kinds import ChangeKind
+from risk.four_eyes import ChangeRequest
 from risk.limits import DEFAULTED, STRICTER_UP, Metric
 from risk.models import RiskLimit
 
@@ -59,5 +60,6 @@ def end(limit_id: int, *, actor: Actor, reason: str, now: datetime) -> ChangeReq
 
 def _proposed(limit: RiskLimit) -> dict[str, Any]:
     values = {name: value for name, value in json_values(limit).items() if name != "id"}
-    target = "" if limit.pk is None else str(limit.pk)
-    return {"target": target, "after": {"id": limit.pk, "values": values}}
+    stored = RiskLimit.objects.filter(pk=limit.pk).first()
+    target = f"new limit {limit}" if stored is None else f"limit {stored}"
+    return {"target": target[:200], "after": {"id": limit.pk, "values": values}}

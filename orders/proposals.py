@@ -4,32 +4,24 @@ Where its kind is not switched on, a change is applied at once; both ways go thr
 applied is applied against what is there now: a proposal whose ground has changed is stale.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from brokers.models import BrokerConnection
+from brokers.credentials import CredentialsUnreadable
 from execution_site import audit
 from execution_site.audit import Actor
-from execution_site.console import json_values
 from execution_site.idempotency import once
-from orders import emergency
+from orders.changes import CHANGES
+from orders.differences import Difference
+from orders.guarded_rows import Making
 from orders.payloads import time_text
 from risk import control, locks
-from risk.facts import SystemMode
-from risk.four_eyes import (
-    ChangeKind,
-    ChangeRequest,
-    FourEyesRule,
-    SamePerson,
-    check_two_persons,
-    takes_two,
-)
-from risk.kills import Scope, of_scope
-from risk.models import RiskLimit
+from risk.change_kinds import ChangeKind
+from risk.four_eyes import ChangeRequest, SamePerson, check_two_persons, takes_two
 
 GOOD_FOR = timedelta(minutes=15)
 Status = ChangeRequest.Status
@@ -41,18 +33,10 @@ class NotDecidable(Exception):
     code = "proposal_not_open"
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """How a kind of change reads what is there, and how it is made, in the caller's transaction.
+class MayNotDecide(Exception):
+    """The approver could not have made the change themselves. `code` is stable."""
 
-    `account` names the account that it is about, "" where it is about everything. `drains`: senders
-    that were granted before it are waited out after the commit.
-    """
-
-    read: Callable[[str, Any], Any]
-    make: Callable[[Any, str, str, datetime], None]
-    account: Callable[[Any], str] = lambda _: ""
-    drains: bool = False
+    code = "approver_lacks_right"
 
 
 def propose_or_apply(
@@ -65,19 +49,26 @@ def propose_or_apply(
     """
     if not reason.strip():
         raise audit.ReasonRequired(kind.value)
-    change, row = _CHANGES[kind], None
+    change, row = CHANGES[kind], None
     with once():
         if takes_two(kind):
             row = propose(kind, target=target, after=after, actor=actor, reason=reason, now=now)
         else:
-            change.make(after, actor.name, reason, now)
+            change.make(Making(after, actor.name, reason, now))
     if row is None and change.drains:
         control.drain_or_leave()
     return row
 
 
 def propose(
-    kind: ChangeKind, *, target: str, after: Any, actor: Actor, reason: str, now: datetime
+    kind: ChangeKind,
+    *,
+    target: str,
+    after: Any,
+    actor: Actor,
+    reason: str,
+    now: datetime,
+    credentials_sealed: bytes = b"",
 ) -> ChangeRequest:
     """Propose a change, in the caller's transaction.
 
@@ -89,9 +80,10 @@ def propose(
     row = ChangeRequest.objects.create(
         kind=kind,
         target=target,
-        before=_CHANGES[kind].read(target, after),
+        before=CHANGES[kind].read(target, after),
         after=after,
-        account=_CHANGES[kind].account(after),
+        credentials_sealed=credentials_sealed,
+        account=CHANGES[kind].account(after),
         proposer=actor.name,
         proposing_person_id=actor.person,
         reason=reason.strip(),
@@ -106,19 +98,28 @@ def approve(proposal_id: int, *, actor: Actor, reason: str, now: datetime) -> Ch
     """Apply another's proposal.
 
     :raises SamePerson: it is one's own, or it cannot be told whose it is
-    :raises NotDecidable: it was decided before, has expired, or what it changes has changed
+    :raises MayNotDecide: the approver could not have made the change themselves
+    :raises NotDecidable: it was decided before, has expired, what it changes has changed, or it
+        can no longer be made
     :raises audit.ReasonRequired: without a reason
     """
     with once():
         row = _open(proposal_id, now=now)
         check_two_persons(row.proposing_person_id, actor.person)
-        change = _CHANGES[ChangeKind(row.kind)]
+        change = CHANGES[ChangeKind(row.kind)]
         if change.read(row.target, row.after) != row.before:
             _decide(row, Status.STALE, actor=actor, reason="what it changes has changed", now=now)
         else:
-            _decide(row, Status.APPLIED, actor=actor, reason=reason, now=now)
+            _check_may(row, actor)
             said = f"{row.reason} (proposed by {row.proposer}; approved: {reason.strip()})"
-            change.make(row.after, f"{row.proposer} and {actor.name}", said, now)
+            by, sealed = f"{row.proposer} and {actor.name}", bytes(row.credentials_sealed)
+            _decide(row, Status.APPLIED, actor=actor, reason=reason, now=now)
+            try:
+                change.make(Making(row.after, by, said, now, sealed))
+            except ValidationError as e:
+                raise NotDecidable(f"it can no longer be made: {'; '.join(e.messages)}") from e
+            except CredentialsUnreadable as e:
+                raise NotDecidable("its credentials can no longer be read: propose again") from e
     if row.status == Status.STALE:
         raise NotDecidable("what it changes has changed since it was proposed")
     if change.drains:
@@ -151,7 +152,7 @@ def expire(proposal_id: int, *, now: datetime) -> bool:
         if locks.first_free(over) is None:
             return False
         ended = ChangeRequest.objects.filter(pk=proposal_id)
-        return bool(ended.update(status=Status.EXPIRED, decided_at=now))
+        return bool(ended.update(status=Status.EXPIRED, decided_at=now, credentials_sealed=b""))
 
 
 def describe(row: ChangeRequest) -> dict[str, Any]:
@@ -163,6 +164,7 @@ def describe(row: ChangeRequest) -> dict[str, Any]:
         "account": row.account or None,
         "before": row.before,
         "after": row.after,
+        "changes": [d.as_json() for d in differences_of(row)],
         "proposer": row.proposer,
         "reason": row.reason,
         "status": row.status,
@@ -170,6 +172,17 @@ def describe(row: ChangeRequest) -> dict[str, Any]:
         "expires_at": time_text(row.expires_at),
         "decided_by": row.decided_by or None,
     }
+
+
+def differences_of(row: ChangeRequest) -> list[Difference]:
+    """Return what a proposal would change, in words."""
+    return CHANGES[ChangeKind(row.kind)].show(row.before, row.after)
+
+
+def _check_may(row: ChangeRequest, actor: Actor) -> None:
+    person = User.objects.filter(pk=actor.person or 0).first()
+    if person is None or not CHANGES[ChangeKind(row.kind)].may(person, row.after):
+        raise MayNotDecide(f"{actor.name} could not make this change, so they cannot approve it")
 
 
 def _open(proposal_id: int, *, now: datetime) -> ChangeRequest:
@@ -188,6 +201,7 @@ def _decide(
         raise audit.ReasonRequired(row.kind)
     row.status, row.decided_by, row.deciding_person_id = status, actor.name, actor.person
     row.decided_at, row.decision_reason = now, reason.strip()
+    row.credentials_sealed = b""
     row.save()
     _audit(row, f"change_{status.value.lower()}", actor=actor, reason=reason, now=now)
 
@@ -202,87 +216,3 @@ def _audit(row: ChangeRequest, action: str, *, actor: Actor, reason: str, now: d
         after=row.after,
         object_id=f"{row.kind} {row.target}",
     )
-
-
-def _scope(after: Any) -> Scope:
-    return Scope(**after)
-
-
-def _read_mode(_: str, __: Any) -> Any:
-    return {"mode": control.current().mode}
-
-
-def _make_mode(after: Any, actor: str, reason: str, now: datetime) -> None:
-    control.change_mode(SystemMode(after["mode"]), actor=actor, reason=reason, now=now)
-
-
-def _read_kill(_: str, after: Any) -> Any:
-    return list(of_scope(_scope(after)).values_list("pk", flat=True))
-
-
-def _make_release(after: Any, actor: str, reason: str, now: datetime) -> None:
-    emergency.release(_scope(after), actor=actor, reason=reason, now=now)
-
-
-def _account_of_kill(after: Any) -> str:
-    return after["account"] or ""
-
-
-def _account_of_limit(after: Any) -> str:
-    pk = after["values"]["connection"]
-    return "" if pk is None else BrokerConnection.objects.get(pk=pk).name
-
-
-def _read_limit(target: str, _: Any) -> Any:
-    row = RiskLimit.objects.filter(pk=int(target)).first() if target else None
-    return {} if row is None else json_values(row)
-
-
-def _make_limit(after: Any, actor: str, reason: str, now: datetime) -> None:
-    locks.limits_exclusive()
-    row = RiskLimit.objects.filter(pk=after["id"]).first() or RiskLimit()
-    before = json_values(row) if row.pk else None
-    had_ended = row.has_ended(now)
-    for name, value in after["values"].items():
-        setattr(row, "connection_id" if name == "connection" else name, value)
-    row.full_clean(validate_unique=False)
-    ends = row.has_ended(now) and not had_ended
-    if ends:  # until this moment it applied, whenever its end was asked for
-        row.effective_until = max(now, row.effective_from or now)
-    row.save()
-    row.refresh_from_db()
-    audit.record(
-        f"risklimit_{'added' if before is None else 'ended' if ends else 'changed'}",
-        actor=actor,
-        reason=reason,
-        at=now,
-        before=before,
-        after=json_values(row),
-        object_id=str(row.pk),
-    )
-
-
-def _read_rule(target: str, _: Any) -> Any:
-    return list(FourEyesRule.objects.filter(kind=target).values_list("kind", flat=True))
-
-
-def _end_rule(after: Any, actor: str, reason: str, now: datetime) -> None:
-    kind = after["kind"]
-    FourEyesRule.objects.filter(kind=kind).delete()
-    audit.record(
-        "foureyesrule_ended",
-        actor=actor,
-        reason=reason,
-        at=now,
-        before={"kind": kind},
-        after=None,
-        object_id=kind,
-    )
-
-
-_CHANGES: Mapping[ChangeKind, _Change] = {
-    ChangeKind.MODE: _Change(_read_mode, _make_mode, drains=True),
-    ChangeKind.KILL_RELEASE: _Change(_read_kill, _make_release, _account_of_kill),
-    ChangeKind.LIMIT_UP: _Change(_read_limit, _make_limit, _account_of_limit),
-    ChangeKind.RULE_END: _Change(_read_rule, _end_rule),
-}

@@ -53,6 +53,13 @@ def current() -> SystemControl:
     return SystemControl.objects.get(pk=1)
 
 
+def locked() -> SystemControl:
+    """Return the control row; it and the switches stay as they are until the transaction ends."""
+    control = SystemControl.objects.select_for_update().get(pk=1)
+    locks.switches()
+    return control
+
+
 def epoch() -> int:
     """Return the epoch that a grant made now would carry."""
     return int(statements.one(f"SELECT {EPOCH} FROM risk_systemcontrol AS control")[0])  # noqa: S608 our own name
@@ -110,13 +117,18 @@ def set_live_trading(enabled: bool, *, actor: str, reason: str, now: datetime) -
     :raises audit.ReasonRequired: without a reason
     :raises NotDrained: it is set, but an earlier sender could not be drained
     """
+    with once():
+        change_live_trading(enabled, actor=actor, reason=reason, now=now)
+    drain()
+
+
+def change_live_trading(enabled: bool, *, actor: str, reason: str, now: datetime) -> None:
+    """Set it in the caller's transaction, after which the caller drains."""
 
     def change(control: SystemControl) -> None:
         control.live_trading_enabled = enabled
 
-    with once():
-        _change_control("live_trading", change, actor=actor, reason=reason, now=now)
-    drain()
+    _change_control("live_trading", change, actor=actor, reason=reason, now=now)
 
 
 def engage_kill(
@@ -215,8 +227,7 @@ def _change_control(
     now: datetime,
 ) -> None:
     """Change the control row; who changes the switches does so one after the other."""
-    control = SystemControl.objects.select_for_update().get(pk=1)
-    locks.switches()
+    control = locked()
     before = control_json(control, list(engaged()))
     control.epoch = before["epoch"] + 1
     change(control)

@@ -1,20 +1,10 @@
 """Four eyes: some changes take a second person. Proposals as rows (orders/proposals.py)."""
 
-from enum import StrEnum
-
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-
-class ChangeKind(StrEnum):
-    """What can be made to take a second person."""
-
-    LIMIT_UP = "limit_up"
-    KILL_RELEASE = "kill_release"
-    MODE = "mode"
-    RULE_END = "rule_end"
-
+from risk.change_kinds import ChangeKind
 
 #: One person could else switch off what two are needed for.
 ALWAYS = frozenset({ChangeKind.RULE_END})
@@ -67,7 +57,8 @@ class ChangeRequest(models.Model):
     """A change that one person has proposed and another decides on, within 15 minutes.
 
     `before` is what was there when it was proposed: where that has changed meanwhile, the proposal
-    is stale and is not applied. `account` is empty where it concerns everything.
+    is stale and is not applied. `account` is empty where it concerns everything. Credentials that
+    wait are kept beside it, sealed to their connection's row, until it is decided.
     """
 
     class Status(models.TextChoices):
@@ -83,6 +74,7 @@ class ChangeRequest(models.Model):
     target = models.CharField(max_length=200)
     before = models.JSONField()
     after = models.JSONField()
+    credentials_sealed = models.BinaryField(default=b"", editable=False)
     account = models.CharField(max_length=64, blank=True)
     proposer = models.CharField(max_length=150)
     proposing_person = models.ForeignKey(

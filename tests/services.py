@@ -56,6 +56,9 @@ def _finish(services: Services) -> None:
     services.disown()
 
 
+#: Most tests sign in by password alone; those of the second factor ask for it themselves.
+os.environ["REQUIRE_SECOND_FACTOR"] = "0"
+
 #: With `-n` the workers have services of their own, and this process runs no test.
 _RUNS_NO_TEST = "-n" in sys.argv and "PYTEST_XDIST_WORKER" not in os.environ
 

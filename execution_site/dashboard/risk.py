@@ -49,9 +49,6 @@ def risk_context(user: User, *, now: datetime) -> dict[str, Any]:
     book = limit_use.load(accounts)
     limits = [limit_use.describe(row, book) for row in limit_use.effective(accounts, now=now)]
     refused = selectors.signals(accounts).filter(status=SignalStatus.REFUSED).order_by("-pk")
-    proposed = ChangeRequest.objects.filter(
-        status=ChangeRequest.Status.WAITING, account__in=["", *accounts]
-    ).order_by("-pk")
     context = shell_context(principal, now=now)
     for kill in context["system"]["kill_switches"]:
         kill["scope_json"] = json.dumps(kill["scope"])
@@ -62,11 +59,7 @@ def risk_context(user: User, *, now: datetime) -> dict[str, Any]:
         "limits": [_limit(row) for row in limits],
         "breakers": [_breaker(selectors.breaker_json(b)) for b in selectors.breakers_of(accounts)],
         "refusals": [selectors.describe_signal(signal) for signal in refused[:REFUSALS]],
-        "proposals": [
-            proposals.describe(row) | {"is_own": row.proposing_person_id == principal.person}
-            for row in proposed
-            if principal.reaches(row.account or None)
-        ],
+        "proposals": _proposed(principal),
         "actions": [_action(row) for row in mass_actions.shown(accounts, now=now)],
         "closes": [closing.describe(row) for row in closing.of_exits(accounts)],
     }
@@ -80,7 +73,8 @@ def approvals_context(user: User, *, now: datetime) -> dict[str, Any]:
     for row in rows:
         left = max(0, int((row.expires_at - now).total_seconds()))
         shown.append(approving.describe(row) | {"seconds_left": left})
-    return shell_context(principal, now=now) | {"waiting": shown}
+    shell = shell_context(principal, now=now)
+    return shell | {"waiting": shown, "proposals": _proposed(principal)}
 
 
 def waiting(accounts: Iterable[str]) -> Any:
@@ -88,6 +82,18 @@ def waiting(accounts: Iterable[str]) -> Any:
     return Approval.objects.filter(
         outcome=Approval.Outcome.WAITING, signal__connection__name__in=list(accounts)
     ).select_related("signal__connection", "signal__instrument__quote")
+
+
+def _proposed(principal: Principal) -> list[dict[str, Any]]:
+    """Return the changes that wait for a second person, newest first, as far as one reaches."""
+    found = ChangeRequest.objects.filter(
+        status=ChangeRequest.Status.WAITING, account__in=["", *principal.accounts]
+    )
+    return [
+        proposals.describe(row) | {"is_own": row.proposing_person_id == principal.person}
+        for row in found.order_by("-pk")
+        if principal.reaches(row.account or None)
+    ]
 
 
 def _action(row: MassAction) -> dict[str, Any]:

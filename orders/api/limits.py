@@ -14,7 +14,7 @@ from execution_site.listing import ApiView
 from orders import limit_use, proposals
 from orders.api.actions import ReasonInput, reason_required
 from orders.emergency import NotReleasable
-from orders.proposals import NotDecidable
+from orders.proposals import MayNotDecide, NotDecidable
 from risk.four_eyes import SamePerson
 from risk.limits import Metric
 from risk.models import ChangeRequest
@@ -64,7 +64,7 @@ class _Decide(ApiView):
             row = decide(pk, actor=request.auth.actor, reason=reason, now=timezone.now())  # type: ignore[operator]
         except ReasonRequired as e:
             raise reason_required() from e
-        except SamePerson as e:
+        except (SamePerson, MayNotDecide) as e:
             raise Problem(403, e.code, str(e)) from e
         except (NotDecidable, NotReleasable) as e:
             raise Problem(409, e.code, str(e)) from e

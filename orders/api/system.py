@@ -27,9 +27,10 @@ from orders.api.actions import (
 from orders.emergency import NotReleasable
 from orders.fields import StrictSerializer, Text
 from orders.serializers import Choice, Flag
+from risk.change_kinds import ChangeKind
 from risk.control import Loosens
 from risk.facts import KillLevel, SystemMode
-from risk.four_eyes import ChangeKind, SamePerson
+from risk.four_eyes import SamePerson
 from risk.kills import Scope as KillScope
 from risk.models import Breaker
 

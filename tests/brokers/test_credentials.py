@@ -2,9 +2,9 @@
 
 import pytest
 
-from brokers import credentials
 from brokers.credentials import CredentialsUnreadable, seal, unseal
 from brokers.models import BrokerConnection
+from execution_site import sealing
 
 VALUES = {"api_key": "kanarie-1", "api_secret": "kanarie-2 ü"}
 
@@ -34,7 +34,7 @@ def test_another_installation_s_key_does_not_open(settings, tmp_path):
         unseal(sealed, row_id=7)
 
 
-@pytest.mark.parametrize("position", [0, credentials.NONCE_BYTES, -1])
+@pytest.mark.parametrize("position", [0, sealing.NONCE_BYTES, -1])
 def test_a_changed_byte_does_not_open(position):
     sealed = bytearray(seal(VALUES, row_id=7))
     sealed[position] ^= 1
@@ -43,7 +43,7 @@ def test_a_changed_byte_does_not_open(position):
         unseal(bytes(sealed), row_id=7)
 
 
-@pytest.mark.parametrize("length", [0, 5, credentials.NONCE_BYTES, 20])
+@pytest.mark.parametrize("length", [0, 5, sealing.NONCE_BYTES, 20])
 def test_what_is_cut_off_does_not_open(length):
     with pytest.raises(CredentialsUnreadable):
         unseal(seal(VALUES, row_id=7)[:length], row_id=7)

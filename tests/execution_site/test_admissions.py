@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -182,12 +183,26 @@ def close_code(socket, *, seconds=10):
     return None
 
 
+def handshake(port, header):
+    """Return how a handshake with a header, as bytes, is answered."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+        plain.sendall(
+            b"GET /ws/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + header + b"\r\n\r\n"
+        )
+        return plain.recv(65536).split(b"\r\n")[0].decode()
+
+
 def test_sockets_of_a_web_process_are_bounded_and_end_with_their_key(trader, valkey):
     key, secret = issue_key(trader, scopes=["read"])
     with ExitStack() as stack:
         port = stack.enter_context(web(SOCKETS_PER_CLIENT="3"))
         address = f"ws://127.0.0.1:{port}/ws/stream"
         headers = {"Authorization": f"Api-Key {secret}"}
+
+        for name in (b"Authorization", b"Cookie", b"Origin", b"X-Anything"):
+            assert " 403 " in handshake(port, name + b": Api-Key \xff\xfe")
 
         def open_socket():
             return stack.enter_context(connect(address, additional_headers=headers))

@@ -59,6 +59,8 @@ SECRETS = {
     ("django_session", "session_data"),
     ("django_session", "session_key"),
     ("orders_apikey", "secret_hash"),
+    ("otp_static_statictoken", "token"),
+    ("otp_totp_totpdevice", "key"),
 }
 
 

@@ -27,7 +27,7 @@ class Front:
 
     def __init__(self, *headers):
         wsgi = get_wsgi_application()
-        self.front = HttpFront(Pools(*[Threads(wsgi, 1)] * 4), Hub(), execution=lambda _: None)
+        self.front = HttpFront(Pools(*[Threads(wsgi, 1)] * 5), Hub(), execution=lambda _: None)
         self.headers = [(b"host", b"localhost"), *headers]
 
     def ask(self, requests):
@@ -145,6 +145,32 @@ def test_no_value_in_an_address_of_the_admin_is_a_fault(risk_manager, account):
     answers = front.ask(request for value in values for request in admin_requests(value))
 
     assert faults(answers) == []
+
+
+def test_no_number_of_parameters_is_a_fault(risk_manager, key):
+    """Of the API, the pages and the console: what is too much is said."""
+    many = "&".join(f"a{n}=1" for n in range(1_200))
+    asked = [("GET", f"{filled(address, '1')}?{many}") for address, _ in ROUTES]
+
+    answers = Front((b"authorization", key.encode())).ask(asked)
+
+    assert len(answers) > 100
+    assert {status for _, status, _ in answers} == {400}
+
+
+def test_what_hashes_passwords_has_a_thread_of_its_own():
+    """Each page of ours with a password in it, and nothing else."""
+    pools = Pools(*["urgent", "writes", "reads", "greedy", "passwords"])
+    chosen = {
+        address
+        for address, _ in ROUTES
+        if pools.of({"method": "POST", "path": filled(address, "1"), "query_string": b""})
+        == "passwords"
+    }
+
+    assert {"/login/", "/admin/login/", "/admin/password_change/"} <= chosen
+    assert all("login/" in a or "password" in a or "confirm/" in a for a in chosen), chosen
+    assert "/admin/auth/user/<id>/password/" in chosen
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)

@@ -11,7 +11,9 @@ from django.utils import timezone
 from brokers import credentials
 from brokers.models import BrokerConnection
 from execution_site import secret_keys
+from execution_site.devices import Authenticator
 from execution_site.events import Event, EventType, canonical, is_our_mac, record_event
+from tests.execution_site.second_factors import enrolled, staff
 
 CANARIES = [f"kanarie-{number:02}-{secret_keys.new_key()}" for number in range(20)]
 
@@ -67,6 +69,16 @@ def test_credentials_open_before_during_and_after_a_rotation(installation):
         {name: [getattr(installation, name)] for name in secret_keys.NAMES},
     )
     assert rows[0].read_credentials() == {"key": CANARIES[0]}  # nothing needs the keys before
+
+
+def test_an_authenticator_is_sealed_anew(installation):
+    secret, _ = enrolled(staff())
+    before = Authenticator.objects.get()
+
+    assert "and 1 authenticators sealed" in rotate("credentials")
+    after = Authenticator.objects.get()
+    assert after.key != before.key
+    assert after.bin_key == before.bin_key == secret
 
 
 def test_events_of_either_key_are_ours_and_of_no_other(installation):

@@ -127,6 +127,7 @@ CHECK = (
     "runpy.run_path('manage.py', run_name='__main__')"
 )
 PRODUCTION = {
+    "REQUIRE_SECOND_FACTOR": "1",
     "DATABASE_URL": "postgresql://a:b@db.example/c",
     "REDIS_URL": "redis://:b@redis.example/0",
     "HOST": "0.0.0.0",

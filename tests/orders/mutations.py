@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from brokers.contract import OrderType
@@ -34,8 +34,8 @@ from orders.models import (
 from portfolio.models import Position
 from risk import control
 from risk.breakers import BreakerState
+from risk.change_kinds import ChangeKind
 from risk.facts import KillLevel, SystemMode
-from risk.four_eyes import ChangeKind
 from risk.models import Breaker, ChangeRequest, FourEyesRule, KillSwitch, SystemControl
 
 _keys = itertools.count()
@@ -199,6 +199,8 @@ def _exit(stage):
 
 
 def _proposal(stage):
+    held = Permission.objects.get(codename="change_mode")
+    User.objects.get(username="maria").user_permissions.add(held)
     FourEyesRule.objects.create(kind=ChangeKind.MODE)
     row = proposals.propose_or_apply(
         ChangeKind.MODE,

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import IntegrityError
 from django.test import Client
 from django.urls import reverse
@@ -13,12 +13,14 @@ from execution_site.events import Event, EventType
 from orders import proposals
 from orders.proposals import NotDecidable
 from risk import control
+from risk.change_kinds import ChangeKind
 from risk.facts import KillLevel
-from risk.four_eyes import ALWAYS, ChangeKind, SamePerson
+from risk.four_eyes import ALWAYS, SamePerson
 from risk.kills import engaged
 from risk.models import ChangeRequest, FourEyesRule, RiskLimit
 
 RITA, OTTO = Actor("rita", 1), Actor("otto", 2)
+OTTOS = ("approve_change", "change_mode", "release_kill", "change_risklimit")
 
 
 def now():
@@ -28,7 +30,8 @@ def now():
 @pytest.fixture
 def two_people(account):
     User.objects.create_superuser("rita", pk=1)
-    User.objects.create_user("otto", pk=2)
+    otto = User.objects.create_user("otto", pk=2)
+    otto.user_permissions.set(Permission.objects.filter(codename__in=OTTOS))
     for kind in set(ChangeKind) - ALWAYS:
         FourEyesRule.objects.create(kind=kind)
 

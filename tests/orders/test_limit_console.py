@@ -13,7 +13,7 @@ from django.urls import reverse
 from execution_site.audit import Actor
 from execution_site.events import Event
 from orders import proposals
-from risk.four_eyes import ChangeKind
+from risk.change_kinds import ChangeKind
 from risk.models import ChangeRequest, FourEyesRule, RiskLimit, RiskUsage
 from tests.orders.conftest import now
 
@@ -298,7 +298,10 @@ def test_a_limit_cannot_be_deleted(console, account, path):
 @pytest.fixture
 def two_people(account):
     FourEyesRule.objects.create(kind=ChangeKind.LIMIT_UP)
-    return Actor("otto", User.objects.create_user("otto").pk)
+    otto = User.objects.create_user("otto")
+    held = Permission.objects.filter(codename__in=("add_risklimit", "change_risklimit"))
+    otto.user_permissions.set(held)
+    return Actor("otto", otto.pk)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from django.test import Client
 from execution_site.audit import Actor
 from orders import proposals
 from risk import control
+from risk.change_kinds import ChangeKind
 from risk.facts import KillLevel
-from risk.four_eyes import ChangeKind
 from risk.kills import Scope
 from risk.models import Breaker, FourEyesRule, RiskLimit
 

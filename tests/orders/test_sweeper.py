@@ -15,8 +15,9 @@ from orders import authority, emergency, hints, sweeper
 from orders.approvals import Approval
 from orders.models import Order
 from risk import control
+from risk.change_kinds import ChangeKind
 from risk.facts import SystemMode
-from risk.four_eyes import ChangeKind, ChangeRequest
+from risk.four_eyes import ChangeRequest
 from tests.databases import url_of
 
 LATER = timedelta(minutes=20)

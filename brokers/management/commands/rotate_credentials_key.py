@@ -1,4 +1,4 @@
-"""`manage.py rotate_credentials_key`: another key for the credentials of the connections."""
+"""`manage.py rotate_credentials_key`: another key for credentials and authenticators."""
 
 import getpass
 from typing import Any
@@ -10,15 +10,15 @@ from django.utils import timezone
 
 from brokers import credentials
 from brokers.models import BrokerConnection
-from execution_site import audit, secret_keys
+from execution_site import audit, devices, secret_keys
 
 NAME = "CREDENTIALS_KEY"
 
 
 class Command(BaseCommand):
-    """Makes a key, or takes the one given, and seals every connection's credentials with it."""
+    """Makes a key, or takes the one given, and seals every secret with it."""
 
-    help = "Seal the credentials of all connections under a new key; the one before still opens."
+    help = "Seal credentials and authenticators under a new key; the one before still opens."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the reason."""
@@ -43,12 +43,15 @@ class Command(BaseCommand):
                     row.read_credentials(), row_id=row.pk, key=key
                 )
                 row.save(update_fields=["credentials_sealed"])
+            authenticators = devices.reseal(key=key)
             audit.record(
                 "rotate_credentials_key",
                 actor=getpass.getuser(),
                 reason=reason,
                 at=timezone.now(),
                 before=None,
-                after={"connections": len(rows)},
+                after={"connections": len(rows), "authenticators": authenticators},
             )
-        self.stdout.write(f"{len(rows)} connections sealed under the new key")
+        self.stdout.write(
+            f"{len(rows)} connections and {authenticators} authenticators sealed under the new key"
+        )

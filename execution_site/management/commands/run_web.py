@@ -30,13 +30,12 @@ class Command(BaseCommand):
             "execution_site.asgi:application",
             host=settings.HOST,
             port=settings.PORT,
-            ws="websockets",
+            ws="websockets-sansio",
             lifespan="on",
             proxy_headers=False,  # anybody on this machine could claim to come from elsewhere
             server_header=False,
             http=BoundedProtocol,
             ws_max_size=consumers.MOST_BYTES,
-            ws_max_queue=consumers.MOST_QUEUED,
             ws_per_message_deflate=False,  # its windows are most of the memory of a socket
             access_log=False,
             log_config=None,  # Django has set the logging up

@@ -9,7 +9,8 @@ from django.utils import timezone
 from execution_site.audit import Actor
 from orders import emergency, proposals
 from risk import control
-from risk.four_eyes import ChangeKind, SamePerson
+from risk.change_kinds import ChangeKind
+from risk.four_eyes import SamePerson
 
 
 class Command(BaseCommand):

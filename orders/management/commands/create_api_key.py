@@ -12,11 +12,20 @@ from django.utils import timezone
 from brokers.models import BrokerConnection
 from execution_site import access
 from execution_site.permissions import Scope
+from orders import guarded_rows
 from orders.clients import ApiClient, issue_key
+from risk import four_eyes
+from risk.change_kinds import ChangeKind
 
 NOBODYS = (
     "It belongs to nobody: what takes two persons it neither proposes nor approves, and in "
     "SUPERVISED mode nobody can approve its signals. `--owner USER` says whose it is."
+)
+
+IN_THE_CONSOLE = "add the client, its owner and its accounts in the console, then make its key"
+WAITS = (
+    "Keys take two persons: this one has ended as it was made, and is good for nothing until one"
+    " person gives it a later end, or none, in the console and a second approves it."
 )
 
 
@@ -70,10 +79,13 @@ class Command(BaseCommand):
             raise CommandError(f"no such user: {owner}")
         with transaction.atomic(durable=True):
             access.acting(f"{getpass.getuser()} (manage.py)", "create_api_key")
-            client, _created = ApiClient.objects.get_or_create(name=name)
-            if person is not None:
-                client.owner = person
-                client.save(update_fields=["owner"])
+            client = ApiClient.objects.filter(name=name).first() or ApiClient(name=name)
+            client.owner = person or client.owner
+            held = [] if client.pk is None else list(client.accounts.all())
+            new = guarded_rows.wanted(client, {"accounts": {*held, *rows}})
+            if (kind := guarded_rows.kind_for_two(client, new)) is not None:
+                raise CommandError(f"{kind} takes two persons: {IN_THE_CONSOLE}")
+            client.save()
             client.accounts.add(*rows)
             try:
                 key, text = issue_key(
@@ -83,5 +95,7 @@ class Command(BaseCommand):
                 raise CommandError(f"no network: {e}") from e
         if client.person_id is None:
             self.stdout.write(NOBODYS)
+        if four_eyes.takes_two(ChangeKind.KEY):
+            self.stdout.write(WAITS)
         self.stdout.write(f"Key {key.prefix} of {client.name}. The secret is shown this once:")
         self.stdout.write(text)
