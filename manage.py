@@ -9,7 +9,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
-from execution_site import embedded, roles
+from execution_site import embedded, roles, unprivileged
 from execution_site.embedded.process import ServiceFailed
 
 #: Commands that ask no database: they start nothing.
@@ -25,10 +25,12 @@ AS_OWNER = {"migrate", "prepare", "backup", "restore"}
 
 def main() -> None:
     """Point the environment at PostgreSQL and Redis, then let Django do the rest."""
-    roles.die_with_supervisor()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "execution_site.settings")
     with ExitStack() as stack:
         try:
+            if unprivileged.serves(_command(sys.argv[1:])):
+                unprivileged.become(_data_dir(), sys.argv[1:])
+            roles.die_with_supervisor()
             _find_services(sys.argv[1:], stack)
         except (ServiceFailed, ImproperlyConfigured, PermissionError) as e:
             sys.exit(f"The site's services cannot be used: {e}")
@@ -53,7 +55,9 @@ def _find_services(arguments: list[str], stack: ExitStack) -> None:
 
 def _choose_role(arguments: list[str]) -> None:
     """Let the owner's address be known to those who need it, and to nobody else."""
-    owner = os.environ.pop("DATABASE_OWNER_URL", "")
+    if _command(arguments) == "run":
+        return  # the supervisor keeps it for `prepare`, and tells no role
+    owner = os.environ.pop(roles.OWNER, "")
     if _command(arguments) not in AS_OWNER:
         return
     has_own = (_data_dir() / "runtime.json").exists()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from execution_site import text_files
+from execution_site import private_files, text_files
 from execution_site.events import Seal
 from execution_site.text_files import UnreadableFile
 
@@ -47,8 +47,7 @@ def path() -> Path:
 
 def append(anchor: Anchor, to: Path) -> None:
     """Add an anchor to a file that is its user's alone; it is on disk when this returns."""
-    opened = os.open(to, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-    with os.fdopen(opened, "w") as file:
+    with os.fdopen(private_files.opened(to, os.O_WRONLY | os.O_APPEND), "w") as file:
         file.write(anchor.as_json() + "\n")
         file.flush()
         os.fsync(file.fileno())

@@ -1,6 +1,7 @@
 """The demo: users, an account, instruments, limits and a key, each made once and never again."""
 
 import json
+import os
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,7 @@ from django.db.models import Q
 
 from brokers.feeds.synthetic import INSTRUMENTS
 from brokers.models import Broker, BrokerConnection, Environment, Instrument
-from execution_site import demo_chain
+from execution_site import demo_chain, private_files
 from execution_site.models import Seed
 from execution_site.permissions import Scope
 from orders.clients import ApiClient, issue_key
@@ -177,8 +178,8 @@ def _strategy_key(seeding: Seeding) -> None:
     if key_file().exists() or not (is_first or client.keys.filter(revoked_at=None).exists()):
         return
     _, text = issue_key(client, scopes=[Scope.READ.value, Scope.TRADE.value])
-    key_file().touch(mode=0o600)
-    key_file().write_text(json.dumps({"key": text}))
+    with os.fdopen(private_files.opened(key_file(), os.O_WRONLY | os.O_TRUNC), "w") as file:
+        json.dump({"key": text}, file)
 
 
 def _mode(seeding: Seeding) -> None:

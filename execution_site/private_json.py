@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from execution_site import private_files
+
 
 def create(path: Path, values: Any) -> bool:
     """Write a file that is not there; of several processes the first one wins and gets True."""
@@ -27,8 +29,7 @@ def _partial(path: Path, values: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
     partial.unlink(missing_ok=True)
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
-    with os.fdopen(os.open(partial, flags, 0o600), "w") as file:
+    with os.fdopen(private_files.opened(partial, os.O_EXCL | os.O_WRONLY), "w") as file:
         json.dump(values, file, indent=2)
         file.flush()
         os.fsync(file.fileno())

@@ -20,6 +20,7 @@ WORKER_GRACE_SECONDS = 30.0
 PR_SET_PDEATHSIG = 1
 PARENT = "SUPERVISOR_PID"
 SOCKET = "WEB_SOCKET"  # its number
+OWNER = "DATABASE_OWNER_URL"  # for the supervisor's `prepare`, and for no role
 COLORS = {"web": 36, "worker": 32, "beat": 35, "sealer": 34, "market": 33, "strategy": 90}
 
 MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
@@ -96,6 +97,7 @@ class Role:
 
     def _spawn(self) -> "subprocess.Popen[str]":
         environment = {**os.environ, PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+        environment.pop(OWNER, None)
         passed = []
         if self.listener is not None:
             passed = [self.listener.fileno()]

@@ -80,7 +80,7 @@ class Supervisor:
         except AlreadyOwned as e:
             raise CannotStart(f"The site is running already: {e}.") from e
         deadline = time.monotonic() + PORT_SECONDS
-        while not port_is_free(self.port, self.host):
+        while not self._port_is_free():
             if time.monotonic() > deadline:
                 self.services.disown()
                 raise CannotStart(
@@ -88,6 +88,16 @@ class Supervisor:
                     f" another: PORT={self.port + 1} make run"
                 )
             time.sleep(LOOK_SECONDS)
+
+    def _port_is_free(self) -> bool:
+        try:
+            return port_is_free(self.port, self.host)
+        except PermissionError as e:
+            self.services.disown()
+            raise CannotStart(
+                f"Port {self.port} is for root alone, which the site is not, whoever starts it:"
+                " put a proxy there (docs/operation.md), or choose another: PORT=8000 make run"
+            ) from e
 
     def _start_services(self) -> None:
         started = time.monotonic()

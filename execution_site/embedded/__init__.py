@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Self
 
+from execution_site import private_files
 from execution_site.database_roles import OWNER
 from execution_site.embedded.postgres import Postgres
 from execution_site.embedded.process import ServiceFailed
@@ -56,7 +57,7 @@ class Services:
         """
         if self._lock is not None:
             return
-        lock = (self.data_dir / "lock").open("a+")
+        lock = os.fdopen(_opened(self.data_dir / "lock"), "a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -165,11 +166,15 @@ def services_for(data_dir: Path, *, names: Collection[str] = SERVERS) -> Iterato
     """
     services = Services(data_dir, names=names)
     with ExitStack() as stack:
-        users = stack.enter_context((data_dir / "users").open("a"))
+        users = stack.enter_context(os.fdopen(_opened(data_dir / "users"), "a+"))
         fcntl.flock(users, fcntl.LOCK_SH)
         stack.callback(_leave, services, users)
         _attach_or_start(services)
         yield services.runtime
+
+
+def _opened(path: Path) -> int:
+    return private_files.opened(path, os.O_RDWR | os.O_APPEND)
 
 
 def _attach_or_start(services: Services) -> None:

@@ -52,11 +52,15 @@ def program(*names: str, package: str, pattern: str) -> Path:
 
 
 def account(directory: Path) -> Account:
-    """Return whom a server with this directory runs as: us, or as root its owner, or nobody."""
+    """Return whom a server with this directory runs as: us, or as root its owner, or nobody.
+
+    What is root's takes after the folder that it is in.
+    """
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
-    if directory.exists() and (facts := directory.stat()).st_uid != 0:
-        return Account(facts.st_uid, facts.st_gid)
+    for folder in (directory, directory.parent):
+        if folder.exists() and (facts := folder.stat()).st_uid != 0:
+            return Account(facts.st_uid, facts.st_gid)
     user = pwd.getpwnam(SERVICE_USER)
     return Account(user.pw_uid, user.pw_gid)
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
+from execution_site import private_files
 from execution_site.embedded import process
 from execution_site.embedded.process import ServiceFailed
 from execution_site.embedded.runtime import Runtime, free_port, port_is_free
@@ -98,9 +99,12 @@ class Server(ABC):
         if not self.log.exists() or self.log.stat().st_size <= LOG_BYTES:
             return
         kept = self.log.with_name(f"{self.log.name}.1")
-        kept.touch(mode=0o600)
-        kept.chmod(0o600)
-        shutil.copyfile(self.log, kept)
+        with (
+            self.log.open("rb") as log,
+            os.fdopen(private_files.opened(kept, os.O_WRONLY | os.O_TRUNC), "wb") as copy,
+        ):
+            os.fchmod(copy.fileno(), 0o600)
+            shutil.copyfileobj(log, copy)
         os.truncate(self.log, 0)
 
     @abstractmethod
@@ -124,7 +128,7 @@ class Server(ABC):
         user = process.account(self.directory)
         process.let_through(program, user)
         self.trim_log()
-        opened = os.open(self.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        opened = private_files.opened(self.log, os.O_WRONLY | os.O_APPEND)
         os.fchmod(opened, 0o600)
         with os.fdopen(opened, "ab") as output:
             child = subprocess.Popen(

@@ -2,14 +2,17 @@
 
 import os
 import socket
+import stat
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
 
+import psutil
 import psycopg
 import pytest
 
+import manage
 from execution_site import roles
 from execution_site.embedded import Services
 from execution_site.embedded.process import running
@@ -114,6 +117,64 @@ def test_a_taken_port_ends_it_before_anything_starts(bare):
     assert not (bare.data_dir / "postgres").exists()
 
 
+def test_a_port_of_roots_ends_it_before_anything_starts(bare, monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr("execution_site.supervisor.port_is_free", refuse)
+    with pytest.raises(CannotStart, match=f"Port {bare.port} is for root alone"):
+        bare.run()
+
+    assert not (bare.data_dir / "postgres").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "address", "owner"),
+    [
+        ("run", "app", "owner"),
+        ("prepare", "owner", None),
+        ("migrate", "owner", None),
+        ("run_web", "app", None),
+        ("shell", "app", None),
+    ],
+)
+def test_the_owner_of_the_tables_is_told_to_who_needs_it(
+    tmp_path, monkeypatch, command, address, owner
+):
+    for variable, value in {"DATABASE_URL": "app", roles.OWNER: "owner"}.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+
+    manage._choose_role([command])
+
+    assert (os.environ["DATABASE_URL"], os.environ.get(roles.OWNER)) == (address, owner)
+
+
+def test_the_supervisor_tells_the_owner_of_the_tables_to_its_preparation_alone(
+    bare, tmp_path, monkeypatch
+):
+    told = tmp_path / "told"
+    script = tmp_path / "manage.py"
+    script.write_text(
+        "import os, sys; from pathlib import Path\n"
+        f"Path({str(told)!r}, sys.argv[1]).write_text(os.environ.get('{roles.OWNER}', 'nothing'))"
+    )
+    told.mkdir()
+    monkeypatch.setenv(roles.OWNER, "owner")
+    for module in ("supervisor", "roles"):
+        monkeypatch.setattr(f"execution_site.{module}.MANAGE", script)
+
+    bare._manage("prepare")
+    role = Role("web", "run_web")
+    role.start()
+    role.child.wait()
+
+    assert {path.name: path.read_text() for path in told.iterdir()} == {
+        "prepare": "owner",
+        "run_web": "nothing",
+    }
+
+
 def test_a_second_one_is_told_who_runs(bare):
     other = Services(bare.data_dir, names=[])
     other.own()
@@ -176,6 +237,29 @@ def test_a_second_site_on_the_same_folder_is_refused(site):
     assert second.returncode == 1
     assert f"process {site.pid('supervisor')} runs" in second.stderr
     assert site.states()["postgres"][0] == "up"
+
+
+def test_no_process_of_the_site_is_roots_whoever_started_it(site):
+    supervisor = psutil.Process(site.pid("supervisor"))
+    processes = [supervisor, *supervisor.children(recursive=True)]
+
+    assert {child.pid for child in processes} >= {pid for _, pid in site.states().values()}
+    for child in processes:
+        assert 0 not in child.uids(), child.cmdline()
+        assert 0 not in child.gids(), child.cmdline()
+
+
+def test_what_commands_write_beside_it_locks_no_process_of_it_out(site):
+    """Run by whoever runs the tests, root too; the site reads it all again when it is started."""
+    site.manage("rotate_audit_key", "--reason", "who owns the file")
+    site.wait_for("SELECT count(*) > 0 FROM execution_site_seal")
+    site.manage("anchor_audit", "--actor", "tests", "--reason", "who owns the file")
+
+    user = site.data_dir.stat().st_uid
+    assert user == psutil.Process(site.pid("web")).uids().effective
+    for path in site.data_dir.iterdir():
+        assert path.stat().st_uid == user, path
+        assert path.is_dir() or stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
 def test_a_killed_supervisor_takes_the_roles_along_and_leaves_the_data(site):
