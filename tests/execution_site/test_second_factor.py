@@ -211,6 +211,15 @@ def test_a_code_counts_once_whoever_gives_it(olga):
     assert two.get("/").status_code == 302
 
 
+def test_the_code_that_enrolled_is_used_up(olga):
+    first, second = signed_in(olga), signed_in(olga)
+    _, secret = enrolling(first)
+    shown = code(secret)
+    first.post("/second-factor/", {"code": shown})
+
+    assert b"counts once" in give(second, shown).content
+
+
 def test_a_recovery_code_stands_in_once_and_is_noted(olga):
     _, codes = enrolled(olga)
     one, two = signed_in(olga), signed_in(olga)
