@@ -55,8 +55,8 @@ class _Follower(threading.Thread):
 
     def _follow(self) -> None:
         what = f"following {self.account}"
-        close_old_connections()
         try:
+            close_old_connections()
             monitoring.follow(self.account, self.connection_id, now=timezone.now())
         except Exception as e:  # noqa: BLE001 the outermost frame of the thread: the next round tries again
             foreseen = isinstance(e, BrokerError | OperationalError | InterfaceError)

@@ -166,7 +166,7 @@ def test_a_database_that_is_away_is_unavailable(send, venue, monkeypatch, report
 def test_an_idle_connection_that_was_cut_is_replaced(send, server):
     send(BUY, 10)
     server.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
         " WHERE datname = current_database() AND application_name = 'paper-venue'"
     )
 
