@@ -43,6 +43,7 @@ def become(data_dir: Path, arguments: Sequence[str]) -> None:
         return
     user = process.account(data_dir / "postgres")
     try:
+        let_list(MANAGE, user)
         for path in READ_FIRST:
             check_readable(path, user)
         hand_over(data_dir, user)
@@ -74,6 +75,16 @@ def hand_over(data_dir: Path, user: Account) -> None:
         if path.lstat().st_uid == 0:
             os.chown(path, user.uid, user.gid, follow_symlinks=False)
     os.chown(data_dir, user.uid, user.gid)
+
+
+def let_list(file: Path, user: Account) -> None:
+    """Let the user list the folder of a file that it may read: folders are made for root alone."""
+    folder, needed = file.parent, stat.S_IROTH | stat.S_IXOTH
+    facts = folder.stat()
+    closed = facts.st_uid != user.uid and facts.st_mode & needed != needed
+    if closed and file.stat().st_mode & stat.S_IROTH:
+        folder.chmod(stat.S_IMODE(facts.st_mode) | needed)
+        sys.stderr.write(f"granted o+rx on {folder}: the site runs as user {name(user)}\n")
 
 
 def check_readable(path: Path, user: Account) -> None:

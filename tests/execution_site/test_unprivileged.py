@@ -148,6 +148,27 @@ def test_a_clone_that_the_user_may_not_read_is_refused_in_words(tmp_path, _case,
 
 
 @as_root
+@pytest.mark.parametrize(
+    ("_case", "folder", "file", "left"),
+    [
+        ("a folder made for root alone", 0o700, 0o644, 0o705),
+        ("everybody's", 0o755, 0o644, 0o755),
+        ("a clone made for root alone", 0o700, 0o600, 0o700),
+    ],
+)
+def test_the_folder_of_a_clone_is_opened_where_its_files_are(tmp_path, _case, folder, file, left):
+    source = tmp_path / "clone" / "manage.py"
+    source.parent.mkdir()
+    source.touch()
+    source.chmod(file)
+    source.parent.chmod(folder)
+
+    unprivileged.let_list(source, OTHER)
+
+    assert stat.S_IMODE(source.parent.stat().st_mode) == left
+
+
+@as_root
 def test_root_is_given_up_for_good_and_who_ends_with_its_parent_still_does(tmp_path):
     code = """
 import ctypes, os, sys
