@@ -57,7 +57,7 @@ class PageGuard:
             return error_pages.unavailable(request)
 
     def _stopped(self, request: Any, route: str) -> HttpResponse | None:
-        by_key = route.startswith(API) and "Authorization" in request.headers
+        by_key = route.startswith(API) and request.headers.get("Authorization")
         if not by_key and request.user.is_authenticated:
             request.sign_in = SignIn.current(request.session.session_key, request.user)
             if request.sign_in is None:

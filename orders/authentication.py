@@ -128,14 +128,14 @@ class BrowserAuthentication(SessionAuthentication):
     """The session of a signed-in person, with CSRF."""
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
-        """Return the signed-in person."""
+        """Return the signed-in person, whose sign-in the guard has looked at; else nobody."""
         signed_in = super().authenticate(request)
-        if signed_in is None:
+        sign_in = getattr(request._request, "sign_in", None)
+        if signed_in is None or sign_in is None:
             return None
         user = signed_in[0]
-        sign_in = getattr(request._request, "sign_in", None)  # the guard's; not where all may pass
-        is_fresh = sign_in is not None and sign_in.is_fresh(now=timezone.now())
-        return user, replace(principal_for_user(user), is_stale=not is_fresh)
+        is_stale = not sign_in.is_fresh(now=timezone.now())
+        return user, replace(principal_for_user(user), is_stale=is_stale)
 
 
 def _within(address: str, networks: list[str]) -> bool:
