@@ -65,8 +65,7 @@ def _thin(file: Path) -> None:
     noted = file.read_text().splitlines(keepends=True)
     half = len(noted) // 2
     thinner = file.with_suffix(".thinner")
-    opened = os.open(thinner, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-    with os.fdopen(opened, "w") as kept:
+    with os.fdopen(private_files.opened(thinner, os.O_WRONLY | os.O_TRUNC), "w") as kept:
         kept.writelines(noted[:half:KEPT_OF_OLDER] + noted[half:])
         kept.flush()
         os.fsync(kept.fileno())

@@ -12,6 +12,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http.request import validate_host
+from uvicorn.protocols.utils import ClientDisconnected
 
 from execution_site import admissions, error_pages, http
 from execution_site import hub as stream
@@ -88,9 +89,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
         """Tell the client everything; one that cannot be told is ended, and comes again."""
         try:
             await self._run(after)
-        except OSError:
-            return  # the client is gone
-        except Exception:
+        except ClientDisconnected:
+            return
+        except Exception:  # the outermost frame of a socket: a silent one would be believed
             logger.exception("a socket ends: it cannot be told what happened")
             await self.close(INTERNAL_ERROR)
 

@@ -23,7 +23,9 @@ URGENT = re.compile(
     r"/healthz|/readyz|/api/v1/(health(/trading)?|system/.*|orders/(cancel-all|[0-9]+/cancel))/?"
 )
 #: Pages that hash a password, which takes long on purpose.
-PASSWORDS = re.compile(r"(/admin)?/login/|/confirm/|/admin/(.+/)?password(_change)?/")
+PASSWORDS = re.compile(
+    r"(/admin)?/login/|/confirm/|/admin/auth/user/add/|/admin/(.+/)?password(_change)?/"
+)
 GREEDY = re.compile(rb"(?:^|&)limit=[0-9]{3,}")  # pages of 100 rows and more
 RETRY = ((b"retry-after", b"1"),)
 WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,6})(?:$|[,;\s])")

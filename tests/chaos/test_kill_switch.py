@@ -25,7 +25,6 @@ KILLS = int(os.environ.get("KILLS", "12"))
 FLIPS = int(os.environ.get("FLIPS", "10"))
 SENDERS = int(os.environ.get("SENDERS", "8"))
 PAGES = 20
-STALL_SECONDS = 10
 LATE = """
 SELECT count(*) FROM orders_submissionattempt
 WHERE epoch < %(epoch)s AND granted_at > %(drained)s::timestamptz
@@ -63,13 +62,13 @@ def released_after(site, key):
 
 
 def stalled_sender(site):
-    """Hold what a sender holds: the kill must not wait for it."""
+    """Hold what a sender holds, for three seconds: the kill must not wait for it."""
 
     def hold():
         with suppress(psycopg.Error), site.connect(role=APPLICATION) as connection:  # it is ended
             connection.autocommit = False
             connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [SENDERS_LOCK])
-            time.sleep(STALL_SECONDS)
+            time.sleep(3)
 
     thread = threading.Thread(target=hold, daemon=True)
     thread.start()
@@ -116,7 +115,8 @@ def test_kills_at_random_instants_under_load(site, trade_key):
     )
     assert sent > KILLS
     # 100 kills under 16 senders on two busy cores: drained within 227 ms, on the pages within 355
-    assert max(drained) < STALL_SECONDS * 1000 / 2, "it waited for the stalled sender"
+    assert max(drained) <= 500
+    assert max(shown) <= 3
     assert_consistent(site)
 
 

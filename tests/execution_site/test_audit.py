@@ -181,24 +181,6 @@ def test_a_tail_that_was_cut_together_with_its_anchors_differs_from_a_copy_kept_
     assert f"the tail is cut: seal {ROWS} was anchored" in said
 
 
-def test_the_file_of_anchors_is_bounded_and_still_says_where_the_log_began_and_ended(
-    sealed, monkeypatch
-):
-    monkeypatch.setattr(anchors, "MOST_BYTES", 20_000)
-    vouched = {**anchors.read(anchors.path())}
-    sizes = []
-    for seq in range(ROWS + 1, ROWS + 2_000):
-        anchors.note(anchors.of_head(seq, f"{seq:064}"))
-        sizes.append(anchors.path().stat().st_size)
-
-    kept = anchors.read(anchors.path())
-    assert max(sizes) < 20_200
-    assert kept.items() >= vouched.items()
-    assert anchors.reach(anchors.path()) == max(kept) == ROWS + 1_999
-    assert all(digest == f"{seq:064}" for seq, digest in kept.items() if seq > ROWS)
-    assert list(anchors.path().parent.glob("audit-anchor.thinner")) == []
-
-
 def test_a_sealer_does_not_paper_over_anchors_that_are_gone(sealed, caplog):
     age_seals()
     anchors.path().unlink()
