@@ -16,7 +16,7 @@ from django.forms.models import BaseInlineFormSet, model_to_dict
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
-from execution_site import access, audit, permissions
+from execution_site import access, audit, console_tables, permissions
 
 REASON_LENGTH = 500
 SECRETS = frozenset({"password"})  # hashed or not, they are in no log
@@ -51,9 +51,9 @@ class Permitted(_Tables):
     """A table in which each person sees and does what execution_site/permissions.py says."""
 
     @property
-    def permitted(self) -> permissions.Table:
+    def permitted(self) -> console_tables.Table:
         """Return the table's entry there."""
-        return permissions.CONSOLE[self.opts.label_lower]
+        return console_tables.CONSOLE[self.opts.label_lower]
 
     def reaches(self, request: HttpRequest, obj: Any) -> bool:
         """Tell whether this person's rights reach a row; what has no account is for its table."""

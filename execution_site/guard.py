@@ -14,8 +14,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
 from execution_site import error_pages, http, outages, second_factor, sign_ins
+from execution_site.console_tables import CONSOLE as TABLES
 from execution_site.permissions import API, ENDPOINTS, PAGES, PUBLIC, rights_of
-from execution_site.permissions import CONSOLE as TABLES
 from execution_site.second_factor import Missing
 from execution_site.sign_ins import SignIn
 

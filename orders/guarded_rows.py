@@ -19,7 +19,7 @@ from brokers import credentials
 from brokers.models import BrokerConnection
 from execution_site import access, audit
 from execution_site.console import SECRETS, plain
-from execution_site.permissions import CONSOLE
+from execution_site.console_tables import CONSOLE
 from orders import granting
 from orders.loosening import GUARDED, Values, kinds
 from risk import four_eyes

@@ -13,7 +13,8 @@ from django.urls import URLPattern, reverse
 
 from brokers.models import BrokerConnection
 from execution_site import admissions, consumers, permissions
-from execution_site.permissions import API, CONSOLE, ENDPOINTS, PAGES, PUBLIC, SOCKETS, Right
+from execution_site.console_tables import CONSOLE
+from execution_site.permissions import API, ENDPOINTS, PAGES, PUBLIC, SOCKETS, Right
 from execution_site.urls import api, urlpatterns
 from orders.clients import ApiClient
 from risk.models import RiskLimit

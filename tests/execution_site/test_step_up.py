@@ -10,7 +10,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from execution_site.permissions import API, CONSOLE, ENDPOINTS, NEEDS, PROVED_ENDPOINTS, Right
+from execution_site.console_tables import CONSOLE
+from execution_site.permissions import API, ENDPOINTS, NEEDS, PROVED_ENDPOINTS, Right
 from execution_site.sign_ins import FRESH, SignIn
 from orders.clients import ApiClient, issue_key
 from risk.models import KillSwitch, RiskLimit, SystemControl

@@ -17,6 +17,16 @@ OTHER = Account(4242, 4242)
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
 
+def clone(where, *, folder, file):
+    """Make a clone with these modes; return the file in it."""
+    source = where / "clone" / "manage.py"
+    source.parent.mkdir()
+    source.touch()
+    source.chmod(file)
+    source.parent.chmod(folder)
+    return source
+
+
 @pytest.fixture
 def data_dir(tmp_path):
     """A data directory of root's, as an earlier version left it."""
@@ -134,11 +144,7 @@ def test_what_a_command_of_roots_makes_is_the_users(data_dir):
     ],
 )
 def test_a_clone_that_the_user_may_not_read_is_refused_in_words(tmp_path, _case, folder, file, may):
-    source = tmp_path / "clone" / "manage.py"
-    source.parent.mkdir()
-    source.touch()
-    source.chmod(file)
-    source.parent.chmod(folder)
+    source = clone(tmp_path, folder=folder, file=file)
 
     if may:
         unprivileged.check_readable(source, OTHER)
@@ -157,11 +163,7 @@ def test_a_clone_that_the_user_may_not_read_is_refused_in_words(tmp_path, _case,
     ],
 )
 def test_the_folder_of_a_clone_is_opened_where_its_files_are(tmp_path, _case, folder, file, left):
-    source = tmp_path / "clone" / "manage.py"
-    source.parent.mkdir()
-    source.touch()
-    source.chmod(file)
-    source.parent.chmod(folder)
+    source = clone(tmp_path, folder=folder, file=file)
 
     unprivileged.let_list(source, OTHER)
 
@@ -189,9 +191,7 @@ print(os.getresuid(), os.getresgid(), os.getgroups(), wish.value)
 
 @as_root
 def test_a_clone_that_is_refused_is_left_as_it_was(tmp_path, monkeypatch):
-    source = tmp_path / "clone" / "manage.py"
-    source.parent.mkdir(mode=0o700)
-    source.touch(mode=0o600)
+    source = clone(tmp_path, folder=0o700, file=0o600)
     monkeypatch.setattr(unprivileged, "READ_FIRST", (source,))
 
     with pytest.raises(ServiceFailed, match="may not read"):
