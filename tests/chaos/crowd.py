@@ -64,6 +64,7 @@ class Pages:
             target=_follow_all, args=(site.url, key, count, self._told), daemon=True
         )
         self._process.start()
+        self._hear_until(lambda heard: heard, seconds=60)  # each has its snapshot: it is open
 
     def close(self):
         self._process.terminate()
@@ -71,13 +72,16 @@ class Pages:
 
     def heard_after(self, epoch, began):
         """Return how long after `began` each page heard of an epoch."""
-        deadline = time.monotonic() + 5
-        while any(epoch not in heard for heard in self.heard):
-            assert time.monotonic() < deadline, "a page did not hear of the kill"
+        self._hear_until(lambda heard: epoch in heard, seconds=5)
+        return [heard[epoch] - began for heard in self.heard]
+
+    def _hear_until(self, has_heard, *, seconds):
+        deadline = time.monotonic() + seconds
+        while not all(has_heard(heard) for heard in self.heard):
+            assert time.monotonic() < deadline, "a page did not hear"
             with suppress(queue.Empty):
                 page, told, at = self._told.get(timeout=0.1)
                 self.heard[page].setdefault(told, at)
-        return [heard[epoch] - began for heard in self.heard]
 
 
 def _follow_all(url, key, count, told):
