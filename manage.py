@@ -9,8 +9,9 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
-from execution_site import embedded, roles, unprivileged
-from execution_site.embedded.process import ServiceFailed
+from execution_site.installation import unprivileged
+from execution_site.processes import embedded, roles
+from execution_site.processes.embedded.process import ServiceFailed
 
 #: Commands that ask no database: they start nothing.
 WITHOUT_SERVICES = {

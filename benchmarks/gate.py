@@ -48,13 +48,12 @@ def _measure() -> tuple[float, float]:
 
 
 def _median(account: str, count: "itertools.count[int]") -> float:
-    from execution_site import demo
-    from orders.clients import ApiClient
-    from orders.intake import submit_signal
-    from orders.models import Action
-    from orders.requests import SignalRequest
+    from execution_site.demo import seed
+    from orders.intake.requests import SignalRequest
+    from orders.intake.submit_signal import submit_signal
+    from orders.models import Action, ApiClient
 
-    client = ApiClient.objects.get(name=demo.STRATEGY_CLIENT)
+    client = ApiClient.objects.get(name=seed.STRATEGY_CLIENT)
     taken = []
     for _ in range(EACH):
         request = SignalRequest(

@@ -55,13 +55,12 @@ def _work(step: Callable[[], None], ends: float, taken: list[float]) -> None:
 
 
 def _intake(account: str, number: int) -> Callable[[], None]:
-    from execution_site import demo
-    from orders.clients import ApiClient
-    from orders.intake import submit_signal
-    from orders.models import Action
-    from orders.requests import SignalRequest
+    from execution_site.demo import seed
+    from orders.intake.requests import SignalRequest
+    from orders.intake.submit_signal import submit_signal
+    from orders.models import Action, ApiClient
 
-    client = ApiClient.objects.get(name=demo.STRATEGY_CLIENT)
+    client = ApiClient.objects.get(name=seed.STRATEGY_CLIENT)
     count = itertools.count()
 
     def step() -> None:
@@ -91,7 +90,7 @@ def _intake(account: str, number: int) -> Callable[[], None]:
 
 def _fills(account: str, number: int) -> Callable[[], None]:
     from brokers.contract import FillReport, Liquidity, OrderReport, Side, VenueStatus
-    from orders import fills
+    from orders.booking import venue_reports
     from orders.models import Order
 
     waiting = Order.objects.filter(connection__name=account, status="ACCEPTED").order_by("pk")
@@ -121,7 +120,7 @@ def _fills(account: str, number: int) -> Callable[[], None]:
             reported_at=now,
             fills=(fill,),
         )
-        fills.book(account, [report], now=now)
+        venue_reports.book(account, [report], now=now)
 
     return step
 

@@ -15,7 +15,7 @@ import psutil
 
 from benchmarks import site
 from benchmarks.measure import say
-from execution_site.embedded.runtime import free_port
+from execution_site.processes.embedded.runtime import free_port
 
 REST_SECONDS = 10
 

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from benchmarks import scale, servers
-from execution_site import statements
+from execution_site.floor import statements
 
 CALLS = 300
 SHOWN = 64
@@ -30,7 +30,7 @@ def profile() -> str:
         sent.append(scale._signal(f"{time.time_ns()}-{next(count)}"))
 
     def submit_and_book() -> None:
-        from orders import submission
+        from orders.sending import submission
 
         submission.transmit(sent.pop(0), now=datetime.now(UTC))
 

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import servers, site
 from benchmarks.measure import Row, alternate
 from benchmarks.web import _key
-from execution_site.embedded.runtime import free_port
+from execution_site.processes.embedded.runtime import free_port
 
 SOCKETS = 1000
 BURST = 20
@@ -117,7 +117,7 @@ def _round(
 def _events(count: int) -> None:
     from django.db import transaction
 
-    from execution_site.events import EventType, record_event
+    from execution_site.floor.events import EventType, record_event
 
     with transaction.atomic():
         for _ in range(count):

@@ -48,7 +48,7 @@ def _blocks() -> tuple[float, float, float]:
         sent.append(_signal(f"{time.time_ns()}-{next(count)}"))
 
     def fill() -> None:
-        from orders import submission
+        from orders.sending import submission
 
         submission.transmit(sent.pop(0), now=datetime.now(UTC))
 
@@ -61,9 +61,9 @@ def _blocks() -> tuple[float, float, float]:
 
 
 def _signal(key: str) -> int:
-    from orders.intake import submit_signal
+    from orders.intake.requests import SignalRequest
+    from orders.intake.submit_signal import submit_signal
     from orders.models import Action
-    from orders.requests import SignalRequest
 
     request = SignalRequest(
         signal_id=key,
@@ -79,10 +79,10 @@ def _signal(key: str) -> int:
 
 @cache
 def _client() -> Any:
-    from execution_site import demo
-    from orders.clients import ApiClient
+    from execution_site.demo import seed
+    from orders.models import ApiClient
 
-    return ApiClient.objects.get(name=demo.STRATEGY_CLIENT)
+    return ApiClient.objects.get(name=seed.STRATEGY_CLIENT)
 
 
 def _median(step: Callable[[], None]) -> float:

@@ -15,8 +15,8 @@ from pathlib import Path
 import django
 
 from benchmarks.measure import say
-from execution_site.database_roles import OWNER
-from execution_site.embedded import Services
+from execution_site.floor.database_roles import OWNER
+from execution_site.processes.embedded import Services
 
 ACCOUNTS = [f"bench-{n}" for n in range(16)]
 SYMBOL = "EURUSD"
@@ -51,12 +51,12 @@ def _prepare() -> None:
     from django.utils import timezone
 
     from brokers.models import BrokerConnection
-    from execution_site import demo
-    from orders.clients import ApiClient
+    from execution_site.demo import seed
+    from orders.models import ApiClient
 
     call_command("migrate", verbosity=0)
-    demo.seed(now=timezone.now())
-    client = ApiClient.objects.get(name=demo.STRATEGY_CLIENT)
+    seed.seed(now=timezone.now())
+    client = ApiClient.objects.get(name=seed.STRATEGY_CLIENT)
     for name in ACCOUNTS:
         made = BrokerConnection.objects.create(name=name, broker="paper", environment="paper")
         client.accounts.add(made)

@@ -7,8 +7,8 @@ import psycopg
 
 from benchmarks import memory, site
 from benchmarks.measure import say
-from execution_site.database_roles import OWNER
-from execution_site.embedded.runtime import Runtime
+from execution_site.floor.database_roles import OWNER
+from execution_site.processes.embedded.runtime import Runtime
 
 ORDERS = 50_000
 LOOKS = 10

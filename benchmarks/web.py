@@ -111,10 +111,11 @@ def _poster(port: int, authorization: str, *, expected: str, **how: Any) -> Any:
 
 
 def _key() -> str:
-    from execution_site import demo
-    from orders.clients import ApiClient, issue_key
+    from execution_site.demo import seed
+    from orders.models import ApiClient
+    from orders.models.client import issue_key
 
-    client = ApiClient.objects.get(name=demo.STRATEGY_CLIENT)
+    client = ApiClient.objects.get(name=seed.STRATEGY_CLIENT)
     return f"Api-Key {issue_key(client, scopes=['read', 'trade'])[1]}"
 
 
@@ -133,15 +134,14 @@ def _until_they_work() -> None:
 
 def _our_hops(count: int) -> float:
     """Return the median milliseconds from a signal's answer to its arrival at the adapter."""
-    from brokers.paper.models import PaperOrder
-    from execution_site import demo
-    from orders.clients import ApiClient
-    from orders.intake import submit_signal
-    from orders.models import Action, Order
-    from orders.requests import SignalRequest
+    from brokers.models import PaperOrder
+    from execution_site.demo import seed
+    from orders.intake.requests import SignalRequest
+    from orders.intake.submit_signal import submit_signal
+    from orders.models import Action, ApiClient, Order
 
     servers.quote()
-    client = ApiClient.objects.get(name=demo.STRATEGY_CLIENT)
+    client = ApiClient.objects.get(name=seed.STRATEGY_CLIENT)
     answered: dict[int, float] = {}
     for n in range(count):
         request = SignalRequest(

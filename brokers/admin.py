@@ -1,4 +1,4 @@
-"""Instruments, quotes, and the paper venue's ledger. Connections: orders/admin_connections.py."""
+"""Instruments, quotes, and the paper venue's ledger. Connections: orders/console/connections.py."""
 
 import copy
 from typing import Any
@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from brokers.instrument_rows import TermsHeld, what_holds
+from brokers.instruments.rows import TermsHeld, what_holds
 from brokers.models import (
     ContractTerms,
     ExchangeSession,
@@ -16,7 +16,7 @@ from brokers.models import (
     PaperReport,
     Quote,
 )
-from execution_site.console import AuditedAdmin, AuditedForm, ReadOnlyAdmin
+from execution_site.console.tables import AuditedAdmin, AuditedForm, ReadOnlyAdmin
 
 
 class TermsForm(AuditedForm):

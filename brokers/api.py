@@ -9,12 +9,12 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from brokers.instruments import InstrumentKind, decimal_text, optional_text
+from brokers.instruments.kinds import InstrumentKind, decimal_text, optional_text
 from brokers.models import Bar, Instrument, Quote
 from brokers.quotes import quote_json
-from execution_site import parameters
-from execution_site.http import ApiRequest
-from execution_site.listing import PAGING, ApiView
+from execution_site.rest import parameters
+from execution_site.rest.http import ApiRequest
+from execution_site.rest.listing import PAGING, ApiView
 
 PRICES = ("open", "high", "low", "close")
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import models
 
 from brokers.contract import QuoteUpdate
-from execution_site import statements
+from execution_site.floor import statements
 
 MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
 

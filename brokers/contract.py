@@ -131,7 +131,7 @@ class OrderRequest:
 
 @dataclass(slots=True, kw_only=True)
 class Grant:
-    """Leave to send one order, or its replacement, once; minted by `orders.authority` alone.
+    """Leave to send one order, or its replacement, once; minted by `orders.sending.grants` alone.
 
     `request` holds the order's whole terms: of a replacement those that it shall have.
 
@@ -318,7 +318,8 @@ def _side(price: Decimal | None, size: Decimal | None) -> tuple[Decimal | None, 
 class BrokerAdapter(Protocol):
     """What the engine asks of a venue. Calls block, and end within `timeout_seconds`.
 
-    A client order id is letters and digits, no longer than every venue takes (orders/identity.py).
+    A client order id is letters and digits, no longer than every venue takes
+    (orders/judging/identity.py).
     Every method may raise BrokerUnavailable, OutcomeUnknown or CredentialsRefused.
     """
 

@@ -1,8 +1,8 @@
-"""Credentials at rest: sealed to their row (execution_site/sealing.py)."""
+"""Credentials at rest: sealed to their row (execution_site/floor/sealing.py)."""
 
 import json
 
-from execution_site import sealing
+from execution_site.floor import sealing
 
 
 class CredentialsUnreadable(Exception):

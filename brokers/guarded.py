@@ -26,10 +26,10 @@ from brokers.contract import (
     OrderRequest,
     ReportPage,
 )
-from brokers.instruments import decimal_text
+from brokers.instruments.kinds import decimal_text
 from brokers.models import BrokerConnection
-from execution_site import audit, statements
-from execution_site.events import EventType, record_event
+from execution_site.floor import audit, statements
+from execution_site.floor.events import EventType, record_event
 
 logger = logging.getLogger(__name__)
 

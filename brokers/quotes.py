@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from brokers.contract import QuoteUpdate
-from brokers.instruments import optional_text
+from brokers.instruments.kinds import optional_text
 from brokers.models import Quote
 
 _NUMBERS = ("bid", "ask", "bid_size", "ask_size", "last", "last_size")

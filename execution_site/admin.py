@@ -4,7 +4,7 @@ from django.contrib import admin
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from execution_site.console import ReadOnlyAdmin
+from execution_site.console.tables import ReadOnlyAdmin
 from execution_site.models import Event, Lease, ProcessStatus, Seal
 
 admin.site.unregister([StaticDevice, TOTPDevice])  # a person's own: manage.py remove_second_factor

@@ -8,7 +8,8 @@ from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import autodiscover_modules
 
-from execution_site import safety, secret_keys
+from execution_site.floor import secret_keys
+from execution_site.installation import safety
 
 
 class UnsafeStart(ImproperlyConfigured):
@@ -38,5 +39,7 @@ class SiteConfig(AppConfig):
         if text := "\n".join(map(str, found)):
             raise UnsafeStart(f"Not started:\n{text}")
         autodiscover_modules("checks")
-        sign_ins = import_module("execution_site.sign_ins")  # a model: not before the applications
+        sign_ins = import_module(
+            "execution_site.sign_in.sign_ins"
+        )  # a model: not before the applications
         user_logged_in.connect(sign_ins.begin)

@@ -13,16 +13,16 @@ from django.urls import path, re_path
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "execution_site.settings")
 wsgi = get_wsgi_application()
 
-from execution_site import proxies  # noqa: E402
-from execution_site.admissions import admissions  # noqa: E402
 from execution_site.celery import app as celery_app  # noqa: E402
-from execution_site.consumers import StreamConsumer, refuse_socket  # noqa: E402 Django is up
-from execution_site.hearts import BEAT_SECONDS, Beating  # noqa: E402
-from execution_site.hub import hub  # noqa: E402
-from execution_site.release import Mismatch  # noqa: E402
-from execution_site.threads import Threads  # noqa: E402
-from execution_site.waiting import HttpFront, Pools  # noqa: E402
-from orders.selectors import ended_execution  # noqa: E402
+from execution_site.floor.hearts import BEAT_SECONDS, Beating  # noqa: E402
+from execution_site.floor.release import Mismatch  # noqa: E402
+from execution_site.web import proxies  # noqa: E402
+from execution_site.web.admissions import admissions  # noqa: E402
+from execution_site.web.consumers import StreamConsumer, refuse_socket  # noqa: E402 Django is up
+from execution_site.web.hub import hub  # noqa: E402
+from execution_site.web.threads import Threads  # noqa: E402
+from execution_site.web.waiting import HttpFront, Pools  # noqa: E402
+from orders.reports.selectors import ended_execution  # noqa: E402
 
 WRITE_THREADS, READ_THREADS, URGENT_THREADS = 8, 4, 4
 MOST_GREEDY, MOST_PASSWORDS = 64, 16  # that run or wait

@@ -10,7 +10,8 @@ from django.db import connections
 from django.utils import timezone
 
 from brokers.models import BrokerConnection, Environment
-from execution_site import demo_users, safety
+from execution_site.demo import users
+from execution_site.installation import safety
 from risk.limits import Metric
 from risk.models import RiskLimit
 
@@ -95,7 +96,7 @@ def demo_users_are_kept_from_others(
         "it has live connections": live.exists(),
     }
     at_stake = [what for what, holds in stakes.items() if holds]
-    if not at_stake or not (names := demo_users.present()):
+    if not at_stake or not (names := users.present()):
         return []
     return [
         Error(

@@ -1,17 +1,18 @@
-"""The tables every layer may write to, and the supervisor's view of its processes."""
+"""Where Django looks for the tables of the site: each is defined in the room that writes it."""
 
 from django.db import models
 
-from execution_site.access import AccessChange
-from execution_site.audit_checks import AuditCheck
-from execution_site.devices import Authenticator, RecoverySheet
-from execution_site.events import Event, Seal
-from execution_site.hearts import Heart
-from execution_site.idempotency import KeyedRequest
-from execution_site.leases import Lease
-from execution_site.rates import RateBucket
-from execution_site.release import Release
-from execution_site.sign_ins import SignIn
+from execution_site.floor.access import AccessChange
+from execution_site.floor.events import Event, Seal
+from execution_site.floor.hearts import Heart
+from execution_site.floor.leases import Lease
+from execution_site.floor.processes import ProcessStatus
+from execution_site.floor.release import Release
+from execution_site.rest.idempotency import KeyedRequest
+from execution_site.rest.rates import RateBucket
+from execution_site.sign_in.devices import Authenticator, RecoverySheet
+from execution_site.sign_in.sign_ins import SignIn
+from execution_site.trail.audit_checks import AuditCheck
 
 __all__ = [
     "AccessChange",
@@ -29,24 +30,6 @@ __all__ = [
     "Seed",
     "SignIn",
 ]
-
-
-class ProcessStatus(models.Model):
-    """What the supervisor says of one process. `state`: up, restarting, stopped."""
-
-    name = models.CharField(max_length=32, unique=True)
-    state = models.CharField(max_length=16)
-    pid = models.IntegerField(null=True)
-    since = models.DateTimeField()
-    restarts = models.IntegerField(default=0)
-    last_exit = models.IntegerField(null=True)
-    updated_at = models.DateTimeField()
-
-    class Meta:
-        verbose_name_plural = "process statuses"
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.state}"
 
 
 class Seed(models.Model):

@@ -6,7 +6,9 @@ from typing import Any
 
 import environ
 
-from execution_site import embedded, safety, secret_keys
+from execution_site.floor import secret_keys
+from execution_site.installation import safety
+from execution_site.processes import embedded
 
 env = environ.Env()
 
@@ -63,10 +65,10 @@ INSTALLED_APPS = [
     "orders",
 ]
 MIDDLEWARE = [
-    "execution_site.error_pages.ErrorPages",
-    "execution_site.answer_headers.mark",
-    "execution_site.door.refuse_unreadable_address",
-    "execution_site.door.bound_sign_ins",
+    "execution_site.rest.error_pages.ErrorPages",
+    "execution_site.web.answer_headers.mark",
+    "execution_site.rest.door.refuse_unreadable_address",
+    "execution_site.rest.door.bound_sign_ins",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -74,11 +76,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "execution_site.guard.PageGuard",
+    "execution_site.sign_in.guard.PageGuard",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
-    "execution_site.durable_reads.DurableReads",
+    "execution_site.web.durable_reads.DurableReads",
 ]
 ROOT_URLCONF = "execution_site.urls"
 WSGI_APPLICATION = None  # uvicorn serves execution_site.asgi, which holds the WSGI application
@@ -111,7 +113,7 @@ def _database(application_name: str) -> dict[str, Any]:
     """Return one connection to the database; a transaction that hangs is ended by the server."""
     return {
         **env.db_url_config(DATABASE_SECRET_URL),
-        "ENGINE": "execution_site.postgres",
+        "ENGINE": "execution_site.floor.postgres",
         "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60),
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
@@ -160,7 +162,7 @@ WORKER_THREADS = env.int("WORKER_THREADS", default=8)
 # --- Sign-in ------------------------------------------------------------------------------------
 #: The first hashes; what the others have hashed is hashed anew when its user signs in.
 PASSWORD_HASHERS = [
-    "execution_site.hashers.OneLane",
+    "execution_site.sign_in.hashers.OneLane",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
@@ -183,9 +185,9 @@ LOCKOUT_MINUTES = env.int("LOCKOUT_MINUTES", default=15)  # after the last of th
 #: Whether staff need an authenticator: off where something before the site asks for one.
 REQUIRE_SECOND_FACTOR = env.bool("REQUIRE_SECOND_FACTOR", default=not DEMO)
 OTP_TOTP_ISSUER = "Execution"
-AXES_HANDLER = "execution_site.lockout.Handler"
-AXES_LOCKOUT_CALLABLE = "execution_site.lockout.page"
-AXES_CLIENT_IP_CALLABLE = "execution_site.lockout.address_of"
+AXES_HANDLER = "execution_site.sign_in.lockout.Handler"
+AXES_LOCKOUT_CALLABLE = "execution_site.sign_in.lockout.page"
+AXES_CLIENT_IP_CALLABLE = "execution_site.sign_in.lockout.address_of"
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
@@ -196,7 +198,7 @@ SESSION_IDLE_MINUTES = env.int("SESSION_IDLE_MINUTES", default=60)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-CSRF_FAILURE_VIEW = "execution_site.error_pages.forged"
+CSRF_FAILURE_VIEW = "execution_site.rest.error_pages.forged"
 
 # --- Limits from outside: 0 is none, and a check says so (execution.W010) -----------------------
 # A client is a key's or a person's; what it asks for at once may be some seconds' worth of each.
@@ -243,14 +245,14 @@ WHITENOISE_USE_FINDERS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "orders.authentication.ApiKeyAuthentication",
-        "orders.authentication.BrowserAuthentication",
+        "orders.api.authentication.ApiKeyAuthentication",
+        "orders.api.authentication.BrowserAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["execution_site.permissions.Listed"],
+    "DEFAULT_PERMISSION_CLASSES": ["execution_site.rest.permissions.Listed"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["execution_site.http.StrictJSONParser"],
-    "EXCEPTION_HANDLER": "execution_site.http.problem_response",
-    "DEFAULT_SCHEMA_CLASS": "execution_site.schema.ApiSchema",
+    "DEFAULT_PARSER_CLASSES": ["execution_site.rest.http.StrictJSONParser"],
+    "EXCEPTION_HANDLER": "execution_site.rest.http.problem_response",
+    "DEFAULT_SCHEMA_CLASS": "execution_site.installation.schema.ApiSchema",
     "URL_FORMAT_OVERRIDE": None,
     "COERCE_DECIMAL_TO_STRING": True,
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
@@ -272,8 +274,8 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "filters": {
-        "one_line_a_cause": {"()": "execution_site.logs.OneLineACause"},
-        "no_client_errors": {"()": "execution_site.logs.NoClientErrors"},
+        "one_line_a_cause": {"()": "execution_site.floor.logs.OneLineACause"},
+        "no_client_errors": {"()": "execution_site.floor.logs.NoClientErrors"},
     },
     "handlers": {
         "console": {

@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from brokers import api as brokers
-from execution_site import health
+from execution_site.web import health
 from orders.api import actions, groups, limits, orders, signals, system
 from portfolio import api as portfolio
 
@@ -80,7 +80,7 @@ urlpatterns = [
     path("", include("execution_site.dashboard.urls")),
 ]
 
-handler400 = "execution_site.error_pages.bad_request"
-handler403 = "execution_site.error_pages.forbidden"
-handler404 = "execution_site.error_pages.page_not_found"
-handler500 = "execution_site.error_pages.server_error"
+handler400 = "execution_site.rest.error_pages.bad_request"
+handler403 = "execution_site.rest.error_pages.forbidden"
+handler404 = "execution_site.rest.error_pages.page_not_found"
+handler500 = "execution_site.rest.error_pages.server_error"

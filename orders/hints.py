@@ -22,7 +22,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from execution_site import bus
+from execution_site.floor import bus
 
 MONITOR, BREAKERS, GROUPS, ASKED = "monitor", "breakers", "groups", "asked"
 COMMON_QUEUES = (MONITOR, BREAKERS, GROUPS, ASKED)

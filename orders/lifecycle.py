@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from decimal import Decimal
 from enum import StrEnum
+
+from brokers.contract import OrderReport, VenueStatus
 
 
 class OrderStatus(StrEnum):
@@ -88,6 +91,36 @@ def heard(current: S, said: S) -> S:
     its fill): the order stays where it is.
     """
     return said if said in TRANSITIONS.get(current, ()) else current
+
+
+def status_after(
+    current: OrderStatus,
+    *,
+    said: VenueStatus,
+    quantity: Decimal,
+    filled: Decimal,
+) -> OrderStatus:
+    """Return an order's status after a report, `filled` being what is booked by now.
+
+    FILLED comes from fills alone: a venue that says so before its executions are known is asked.
+    """
+    if filled >= quantity:
+        return heard(current, OrderStatus.FILLED)
+    if said is VenueStatus.FILLED:
+        said = VenueStatus.PARTIALLY_FILLED if filled else VenueStatus.ACCEPTED
+    if said is VenueStatus.ACCEPTED and filled:
+        said = VenueStatus.PARTIALLY_FILLED
+    return heard(current, OrderStatus(said.value))
+
+
+def owes_fills(report: OrderReport, *, filled: Decimal) -> bool:
+    """Tell whether the venue has filled more than it has told us the executions of."""
+    return report.filled_quantity > filled
+
+
+def is_open(status: str) -> bool:
+    """Tell whether an order of this status can still work."""
+    return OrderStatus(status) in OPEN
 
 
 def trigger_sql(table: str) -> str:

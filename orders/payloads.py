@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from brokers.instruments import decimal_text, optional_text
+from brokers.instruments.kinds import decimal_text, optional_text
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import Fill, Order, Signal, SignalStatus
 from risk.gate import Verdict

@@ -15,13 +15,19 @@ from typing import Protocol, TypeVar
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from execution_site import access, idempotency, outages
-from execution_site.access import AccessChange
-from orders import approving, breaker_watch, groups, hints, in_flight, proposals, submission
+from execution_site.floor import access, outages
+from execution_site.floor.access import AccessChange
+from execution_site.rest import idempotency
+from orders import hints
+from orders.control import breakers
+from orders.groups import advance
+from orders.intake import approve
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import MassAction, Order, PositionClose, Replacement
-from orders.monitoring import due_again, sender_is_lost
-from orders.replacements import ReplacementStatus
+from orders.models.replacement import ReplacementStatus
+from orders.sending import in_flight, submission
+from orders.sending.venue_queries import due_again, sender_is_lost
+from orders.two_persons import proposals
 from risk import control, locks
 
 OVERDUE = timedelta(seconds=1)
@@ -124,15 +130,15 @@ def _to_replace(*, now: datetime) -> list[Piece]:
 
 
 def _to_act(*, now: datetime) -> list[Piece]:
-    return [hints.act_on_breakers] if breaker_watch.waiting_to_act() else []
+    return [hints.act_on_breakers] if breakers.waiting_to_act() else []
 
 
 def _to_advance(*, now: datetime) -> list[Piece]:
-    return [partial(hints.advance_group, group_id) for group_id in groups.due(now=now)[:BATCH]]
+    return [partial(hints.advance_group, group_id) for group_id in advance.due(now=now)[:BATCH]]
 
 
 def _undecided(*, now: datetime) -> list[Piece]:
-    return [partial(approving.expire, pk, now=now) for pk in approving.overdue(now=now)[:BATCH]]
+    return [partial(approve.expire, pk, now=now) for pk in approve.overdue(now=now)[:BATCH]]
 
 
 def _proposed(*, now: datetime) -> list[Piece]:

@@ -3,43 +3,37 @@
 from celery import shared_task
 from django.utils import timezone
 
-from orders import (
-    breaker_watch,
-    groups,
-    hints,
-    mass_actions,
-    monitoring,
-    replacement_sending,
-    submission,
-    sweeper,
-)
-from orders.due_work import work_off
+from orders import hints, sweeper
+from orders.control import breakers, mass_actions
+from orders.groups import advance
+from orders.sending import replacement, submission, venue_queries
+from orders.sending.due_work import work_off
 
 
 @shared_task(name="orders.transmit_due")
 def transmit_due(*, account: str) -> None:
     """Send what waits of an account: new terms, which are few, then orders, oldest first."""
-    steps = (replacement_sending.transmit_oldest, submission.transmit_oldest)
+    steps = (replacement.transmit_oldest, submission.transmit_oldest)
     work_off(account, *steps, again=hints.transmit)
 
 
 @shared_task(name="orders.look_up_due")
 def look_up_due(*, account: str) -> None:
     """Ask an account's venue about the orders that are due to be asked about."""
-    work_off(account, monitoring.look_up_oldest, again=hints.look_up)
+    work_off(account, venue_queries.look_up_oldest, again=hints.look_up)
 
 
 @shared_task(name="orders.cancel_due")
 def cancel_due(*, account: str) -> None:
     """Ask an account's venue for the cancels that are due."""
-    work_off(account, monitoring.cancel_oldest, again=hints.cancel)
+    work_off(account, venue_queries.cancel_oldest, again=hints.cancel)
 
 
 @shared_task(name="orders.act_on_breakers")
 def act_on_breakers() -> None:
     """Do what tripped breakers are to do."""
-    for breaker_id in breaker_watch.waiting_to_act():
-        breaker_watch.act(breaker_id, now=timezone.now())
+    for breaker_id in breakers.waiting_to_act():
+        breakers.act(breaker_id, now=timezone.now())
 
 
 @shared_task(name="orders.finish_asked")
@@ -51,7 +45,7 @@ def finish_asked() -> None:
 @shared_task(name="orders.advance_group")
 def advance_group(*, group_id: int) -> None:
     """Do a group's next step."""
-    groups.advance(group_id, now=timezone.now())
+    advance.advance(group_id, now=timezone.now())
 
 
 @shared_task(name="orders.sweep")

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from execution_site.console import AuditedAdmin, ReadOnlyAdmin
+from execution_site.console.tables import AuditedAdmin, ReadOnlyAdmin
 from portfolio.models import InterestRate, OptionGreeks, Position
 
 

@@ -10,9 +10,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from brokers import clocks
-from execution_site import parameters
-from execution_site.http import ApiRequest, Problem
-from execution_site.listing import PAGING, ApiView
+from execution_site.rest import parameters
+from execution_site.rest.http import ApiRequest, Problem
+from execution_site.rest.listing import PAGING, ApiView
 from portfolio import chain, greeks, history, selectors
 
 FILTERS = {

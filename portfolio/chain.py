@@ -4,10 +4,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from brokers.instruments import InstrumentKind, decimal_text
+from brokers.instruments.kinds import InstrumentKind, decimal_text
+from brokers.instruments.symbols import Right
 from brokers.models import Instrument
 from brokers.quotes import quote_json
-from brokers.symbols import Right
 from portfolio.aggregation import GREEKS
 from portfolio.model_prices import model_price
 from portfolio.option_rows import OptionGreeks

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import models
 
-from brokers.instruments import decimal_text
+from brokers.instruments.kinds import decimal_text
 from brokers.models import BrokerConnection, Instrument
 
 PNL: dict[str, Any] = {"max_digits": 80, "decimal_places": 30}

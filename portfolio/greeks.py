@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from brokers import clocks
-from brokers.instruments import InstrumentKind, decimal_text
+from brokers.instruments.kinds import InstrumentKind, decimal_text
 from portfolio import aggregation
 from portfolio.aggregation import GREEKS
 from portfolio.model_prices import model_price

@@ -7,7 +7,7 @@ from typing import Any
 
 from brokers import clocks
 from brokers.models import BrokerConnection
-from execution_site.apart import Apart, together
+from execution_site.floor.apart import Apart, together
 from portfolio import greeks, revaluation
 from portfolio.aggregation import GREEKS
 

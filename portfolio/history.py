@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from brokers.models import BrokerConnection
-from execution_site import statements
+from execution_site.floor import statements
 
 MONEY: dict[str, Any] = {"max_digits": 38, "decimal_places": 10}
 

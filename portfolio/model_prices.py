@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from brokers.instruments import decimal_text
+from brokers.instruments.kinds import decimal_text
 from portfolio.holding import quantize
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import models
 
-from brokers.instruments import decimal_text
+from brokers.instruments.kinds import decimal_text
 from brokers.models import BrokerConnection, Instrument
 from portfolio.closed_trades import ClosedTrade
 from portfolio.history import PnlPoint
@@ -30,7 +30,7 @@ class Position(models.Model):
 
     `folded_*` name the newest fill in it and its trading date, and say how many there are;
     `opening_*` are the holding before the first fill of that date. `fold_points` are a few states
-    on the way (orders/booking.py), as JSON: a fill that arrives late is folded from there.
+    on the way (portfolio/fold.py), as JSON: a fill that arrives late is folded from there.
     """
 
     connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)

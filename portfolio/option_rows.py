@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from django.db import models
 from django.db.models import Q
 
+from brokers.instruments.symbols import Right
 from brokers.models import Instrument
-from brokers.symbols import Right
 from portfolio.aggregation import GREEKS
 from portfolio.black76 import DAYS, greeks_of
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from brokers.instruments import decimal_text, optional_text
+from brokers.instruments.kinds import decimal_text, optional_text
 from portfolio.holding import Holding, quantize, unrealized_pnl
 
 

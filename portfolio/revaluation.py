@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from django.db import connection
 
-from brokers.instrument_rows import EXPIRES_AT, in_force
-from brokers.instruments import InstrumentKind
-from brokers.symbols import Right
+from brokers.instruments.kinds import InstrumentKind
+from brokers.instruments.rows import EXPIRES_AT, in_force
+from brokers.instruments.symbols import Right
 from portfolio import valuation
 from portfolio.aggregation import GREEKS
 from portfolio.option_rows import InterestRate, OptionGreeks

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from brokers.instruments import decimal_text
+from brokers.instruments.kinds import decimal_text
 from portfolio import history
 from portfolio.history import PnlPoint
 from portfolio.holding import CONTEXT, unrealized_pnl

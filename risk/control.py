@@ -15,9 +15,9 @@ from django.db import OperationalError, transaction
 from django.db.models.functions import Now
 
 from brokers.models import BrokerConnection
-from execution_site import audit, statements
-from execution_site.events import EventType, record_event
-from execution_site.idempotency import once
+from execution_site.floor import audit, statements
+from execution_site.floor.events import EventType, record_event
+from execution_site.rest.idempotency import once
 from risk import locks
 from risk.facts import KillLevel, SystemMode
 from risk.kills import EPOCH, KillSwitch, Scope, engaged, of_scope
@@ -202,7 +202,7 @@ def release_kill(*, actor: str, reason: str, now: datetime, scope: Scope = EVERY
 def remove_kill(*, actor: str, reason: str, now: datetime, scope: Scope) -> int:
     """Release the kill switch of a scope in the caller's transaction; return how many there were.
 
-    Whether it may be released is orders/emergency.py's to say, in the same transaction.
+    Whether it may be released is orders/control/emergency.py's to say, in the same transaction.
 
     :raises audit.ReasonRequired: without a reason
     """

@@ -9,9 +9,9 @@ from typing import Any
 
 from django.db import models
 
-from brokers.instruments import decimal_text
+from brokers.instruments.kinds import decimal_text
 from brokers.models import BrokerConnection
-from execution_site import statements
+from execution_site.floor import statements
 
 MONEY: dict[str, Any] = {"max_digits": 38, "decimal_places": 10}
 

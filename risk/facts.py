@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from brokers.contract import OrderType, Side
-from brokers.instruments import InstrumentKind, decimal_text
+from brokers.instruments.kinds import InstrumentKind, decimal_text
 from risk.limits import DEFAULT_SIGNAL_AGE, STRICTER_UP, Metric
 
 ZERO = Decimal(0)

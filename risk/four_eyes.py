@@ -1,4 +1,7 @@
-"""Four eyes: some changes take a second person. Proposals as rows (orders/proposals.py)."""
+"""Four eyes: some changes take a second person. Proposals as rows.
+
+They are made and decided in orders/two_persons/proposals.py.
+"""
 
 from django.conf import settings
 from django.db import models

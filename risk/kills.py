@@ -8,8 +8,8 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 
+from brokers.instruments.symbol_field import SymbolField
 from brokers.models import BrokerConnection
-from brokers.symbol_field import SymbolField
 from risk.facts import KillLevel
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from brokers.instruments import InstrumentKind
+from brokers.instruments.kinds import InstrumentKind
 
 
 class Metric(StrEnum):

@@ -9,9 +9,9 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import F, Q
 
-from brokers.instruments import decimal_text
+from brokers.instruments.kinds import decimal_text
+from brokers.instruments.symbol_field import SymbolField
 from brokers.models import BrokerConnection
-from brokers.symbol_field import SymbolField
 from risk import locks
 from risk.breaker_rows import Breaker
 from risk.days import DayResult
@@ -217,7 +217,7 @@ class RiskUsage(models.Model):
     """How many orders a strategy has sent on an account's trading day.
 
     What can be worked out from positions and working orders (exposure, margin, open orders) is
-    worked out whenever it is judged (risk/usage.py); only counts over time are kept.
+    worked out whenever it is judged (risk/trade_counts.py); only counts over time are kept.
     """
 
     connection = models.ForeignKey(BrokerConnection, on_delete=models.CASCADE)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from execution_site import statements
+from execution_site.floor import statements
 
 #: A grant may reach the venue this much later than another; the windows are longer by it.
 JITTER = timedelta(milliseconds=50)

@@ -11,9 +11,10 @@ from django.contrib.auth.models import User
 from brokers import quotes, registry
 from brokers.contract import QuoteUpdate
 from brokers.models import BrokerConnection, Instrument
-from execution_site import rates
-from orders import in_flight
-from orders.clients import ApiClient, issue_key
+from execution_site.rest import rates
+from orders.models import ApiClient
+from orders.models.client import issue_key
+from orders.sending import in_flight
 from risk.facts import SystemMode
 from risk.models import SystemControl
 from tests import databases

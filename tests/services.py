@@ -14,8 +14,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from execution_site import embedded
-from execution_site.embedded import AlreadyOwned, Services
+from execution_site.processes import embedded
+from execution_site.processes.embedded import AlreadyOwned, Services
 
 MEMORY = Path("/dev/shm")
 ROOM = 2 * 1024**3  # bytes

@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from execution_site import secret_keys
-from execution_site.database_roles import OWNER
-from execution_site.embedded import VARIABLES
-from execution_site.embedded.runtime import Runtime, free_port
+from execution_site.floor import secret_keys
+from execution_site.floor.database_roles import OWNER
+from execution_site.processes.embedded import VARIABLES
+from execution_site.processes.embedded.runtime import Runtime, free_port
 
 MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
 READY_SECONDS = 180

@@ -30,18 +30,22 @@ def calls(path, name):
         (
             "orders are sent by submission alone, behind the guard of every call",
             "submit",
-            {"orders/submission.py", "brokers/guarded.py"},
+            {"orders/sending/submission.py", "brokers/guarded.py"},
         ),
-        ("grants are made by authority alone", "Grant", {"orders/authority.py"}),
-        ("claims are made by submission alone", "claim_and_grant", {"orders/submission.py"}),
-        ("claims are made by submission alone", "claim_oldest", {"orders/submission.py"}),
+        ("grants are made by authority alone", "Grant", {"orders/sending/grants.py"}),
+        (
+            "claims are made by submission alone",
+            "claim_and_grant",
+            {"orders/sending/submission.py"},
+        ),
+        ("claims are made by submission alone", "claim_oldest", {"orders/sending/submission.py"}),
     ],
 )
 def test_execution_authority_is_in_one_place(_case, name, only):
     sources = [*SOURCES, *(ROOT / "execution_site").rglob("*.py")]
     callers = {str(path.relative_to(ROOT)) for path in sources if calls(path, name)}
 
-    assert callers - {"execution_site/sealer.py"} == only
+    assert callers - {"execution_site/trail/sealer.py"} == only
 
 
 def test_foreign_keys_point_down_only():

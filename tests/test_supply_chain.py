@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import pytest
 
-from execution_site.embedded import process
+from execution_site.processes.embedded import process
 from tests import licences
 
 LOCKED = sorted(licences.ROOT.glob("requirements*.txt"))

@@ -21,8 +21,8 @@ from zoneinfo import ZoneInfo
 from brokers.contract import QuoteUpdate
 from brokers.feeds import bar_path
 from brokers.feeds.bar_path import as_path
-from execution_site import text_files
-from execution_site.text_files import UnreadableFile
+from execution_site.floor import text_files
+from execution_site.floor.text_files import UnreadableFile
 
 ZONES = {"utc": "UTC", "ist": "Asia/Kolkata", "ny": "America/New_York"}
 STAMP = "ms_since_midnight_"

@@ -11,9 +11,9 @@ from itertools import groupby
 from pathlib import Path
 
 from brokers.feeds.recorded import Arrival, Problem, RecordedFile, is_chain
-from brokers.symbols import Right, Symbol
-from execution_site import text_files
-from execution_site.text_files import UnreadableFile
+from brokers.instruments.symbols import Right, Symbol
+from execution_site.floor import text_files
+from execution_site.floor.text_files import UnreadableFile
 
 CONTRACT = ("root", "expiry", "strike", "right")
 RIGHTS = {"C": Right.CALL, "P": Right.PUT}

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from brokers.contract import QuoteUpdate
-from brokers.instruments import InstrumentKind
+from brokers.instruments.kinds import InstrumentKind
 
 FX, CRYPTO, EQUITY, INDEX = (
     InstrumentKind.FX,

@@ -3,7 +3,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-import brokers.instruments
+import brokers.instruments.kinds
 
 
 class Migration(migrations.Migration):
@@ -127,8 +127,8 @@ class Migration(migrations.Migration):
                         (
                             "kind__in",
                             [
-                                brokers.instruments.InstrumentKind["FUTURE"],
-                                brokers.instruments.InstrumentKind["OPTION"],
+                                brokers.instruments.kinds.InstrumentKind["FUTURE"],
+                                brokers.instruments.kinds.InstrumentKind["OPTION"],
                             ],
                         ),
                         _negated=True,

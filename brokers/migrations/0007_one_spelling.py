@@ -2,9 +2,9 @@
 
 from django.db import migrations, models
 
-import brokers.instruments
-import brokers.symbol_field
-from brokers.symbols import one_spelling
+import brokers.instruments.kinds
+import brokers.instruments.symbol_field
+from brokers.instruments.symbols import one_spelling
 
 
 def spell_as_one(apps, schema_editor):
@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="instrument",
             name="symbol",
-            field=brokers.symbol_field.SymbolField(max_length=64, unique=True),
+            field=brokers.instruments.symbol_field.SymbolField(max_length=64, unique=True),
         ),
         migrations.AlterConstraint(
             model_name="contractterms",
@@ -77,8 +77,8 @@ class Migration(migrations.Migration):
                         (
                             "kind__in",
                             [
-                                brokers.instruments.InstrumentKind["FUTURE"],
-                                brokers.instruments.InstrumentKind["OPTION"],
+                                brokers.instruments.kinds.InstrumentKind["FUTURE"],
+                                brokers.instruments.kinds.InstrumentKind["OPTION"],
                             ],
                         ),
                         _negated=True,

@@ -7,7 +7,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from brokers import calendars
+from brokers.calendars import trading_days
 from brokers.contract import (
     BarPart,
     BrokerUnavailable,
@@ -19,19 +19,10 @@ from brokers.contract import (
     TimeInForce,
     VenueStatus,
 )
-from brokers.models import Instrument, Quote
+from brokers.models import Instrument, PaperHolding, PaperOrder, PaperReport, Quote
 from brokers.paper import matching, reading, writing
 from brokers.paper.ledger import ALIAS
-from brokers.paper.matching import (
-    CONTEXT,
-    ZERO,
-    Book,
-    Execution,
-    Outcome,
-    Working,
-    commission,
-)
-from brokers.paper.models import PaperHolding, PaperOrder, PaperReport
+from brokers.paper.matching import CONTEXT, ZERO, Book, Execution, Outcome, Working, commission
 from brokers.paper.rules import AT_ONCE, InvalidTerms, Terms, bad_prices, refusal
 
 INSTANT = timedelta(microseconds=1)
@@ -340,7 +331,7 @@ class Desk:
         if request.time_in_force is TimeInForce.DAY:
             roll, zone = self.connection.day_roll_time, self.connection.day_roll_zone
             day = self.connection.trading_date(self.now)
-            ends += [calendars.day_end(day, roll=roll, zone=zone)]
+            ends += [trading_days.day_end(day, roll=roll, zone=zone)]
             ends += [self._closes.get(request.symbol)]
         return min((end for end in ends if end is not None), default=None)
 

@@ -25,8 +25,8 @@ from brokers.contract import (
     Side,
     VenueStatus,
 )
-from brokers.paper.models import PaperOrder, PaperReport
-from execution_site import statements
+from brokers.models import PaperOrder, PaperReport
+from execution_site.floor import statements
 
 ALIAS = "paper"
 PATIENCE = timedelta(seconds=1)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from brokers.instrument_rows import EXPIRES_AT, LOT_SIZE, in_force
-from brokers.models import BrokerConnection, Instrument, Quote
+from brokers.instruments.rows import EXPIRES_AT, LOT_SIZE, in_force
+from brokers.models import BrokerConnection, Instrument, PaperHolding, Quote
 from brokers.paper.ledger import ALIAS
-from brokers.paper.models import PaperHolding
-from execution_site import statements
+from execution_site.floor import statements
 
 _CONNECTION = ("id", "name", "day_roll_time", "day_roll_zone")
 _INSTRUMENT = ("id", "symbol", "currency", "multiplier", "tick_size", "lot_size", "is_tradable")

@@ -7,14 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Self
 
 from brokers.contract import OrderRequest, OrderType, TimeInForce
-from brokers.paper.matching import (
-    CONTEXT,
-    LIMITS,
-    MONEY_PLACES,
-    STOPS,
-    FillModel,
-    PriceSource,
-)
+from brokers.paper.matching import CONTEXT, LIMITS, MONEY_PLACES, STOPS, FillModel, PriceSource
 
 CLIENT_ORDER_ID_LENGTH = 36
 SYMBOL_LENGTH = 64

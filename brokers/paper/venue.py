@@ -29,13 +29,12 @@ from brokers.contract import (
     ReportPage,
     VenueStatus,
 )
-from brokers.models import BrokerConnection
+from brokers.models import BrokerConnection, PaperOrder, PaperReport
 from brokers.paper import ledger, rules
 from brokers.paper.desk import NO_PARTS, Desk, Market, markets, meet, moves, terms_of, waits
 from brokers.paper.matching import draw
-from brokers.paper.models import PaperOrder, PaperReport
 from brokers.paper.rules import Terms
-from execution_site.outages import Causes
+from execution_site.floor.outages import Causes
 
 PAGE = 500
 _OVER = {"DAY": "the trading day has ended", "GTD": "the time it expires at has come"}

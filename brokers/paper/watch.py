@@ -3,10 +3,9 @@
 from datetime import datetime
 
 from brokers.contract import QuoteUpdate
-from brokers.models import BrokerConnection, Instrument
+from brokers.models import BrokerConnection, Instrument, PaperOrder
 from brokers.paper import ledger
 from brokers.paper.desk import Market, book_of, meet, moves, terms_of
-from brokers.paper.models import PaperOrder
 
 NEWER = 1 << 62  # a quote that is not stored yet is newer than all that are
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from brokers.models import PaperHolding, PaperOrder, PaperReport
 from brokers.paper.ledger import ALIAS
-from brokers.paper.models import PaperHolding, PaperOrder, PaperReport
-from execution_site import statements
+from execution_site.floor import statements
 
 _STATE = (
     "status",

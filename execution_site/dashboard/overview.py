@@ -7,14 +7,14 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from brokers.instruments import decimal_text
+from brokers.instruments.kinds import decimal_text
 from brokers.models import Environment, Instrument
-from execution_site.hub import snapshot_with_seq
-from execution_site.permissions import Right
-from orders import selectors
-from orders.authentication import Principal, principal_for_user
+from execution_site.rest.permissions import Right
+from execution_site.web.hub import snapshot_with_seq
+from orders.api.authentication import Principal, principal_for_user
 from orders.lifecycle import OPEN, OrderStatus
 from orders.payloads import time_text
+from orders.reports import selectors
 from portfolio.holding import CONTEXT
 
 ROWS = 100  # the most that a table of the page holds, working orders apart

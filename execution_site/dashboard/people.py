@@ -14,10 +14,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from execution_site import devices, second_factor, sign_ins
-from execution_site.devices import Authenticator
-from execution_site.second_factor import CodeRefused
-from execution_site.sign_ins import SignIn
+from execution_site.sign_in import devices, second_factor, sign_ins
+from execution_site.sign_in.devices import Authenticator
+from execution_site.sign_in.second_factor import CodeRefused
+from execution_site.sign_in.sign_ins import SignIn
 
 ENROLMENT = "enrolment"  # in the session: the sealed secret that its person is shown
 

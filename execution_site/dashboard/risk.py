@@ -10,11 +10,14 @@ from django.contrib.auth.models import User
 
 from brokers.models import Instrument
 from execution_site.dashboard.overview import allowed, environment, lights
-from orders import approving, closing, limit_use, mass_actions, proposals, selectors
-from orders.approvals import Approval
-from orders.authentication import Principal, principal_for_user
-from orders.models import MassAction, Order, SignalStatus
+from orders.api.authentication import Principal, principal_for_user
+from orders.control import limit_use, mass_actions
+from orders.intake import approve
+from orders.judging import closing
+from orders.models import Approval, MassAction, Order, SignalStatus
 from orders.payloads import time_text
+from orders.reports import selectors
+from orders.two_persons import proposals
 from portfolio.models import Position
 from risk.facts import SystemMode
 from risk.models import ChangeRequest
@@ -72,7 +75,7 @@ def approvals_context(user: User, *, now: datetime) -> dict[str, Any]:
     shown = []
     for row in rows:
         left = max(0, int((row.expires_at - now).total_seconds()))
-        shown.append(approving.describe(row) | {"seconds_left": left})
+        shown.append(approve.describe(row) | {"seconds_left": left})
     shell = shell_context(principal, now=now)
     return shell | {"waiting": shown, "proposals": _proposed(principal)}
 

@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from execution_site.integrity import append_only_sql
+from execution_site.floor.integrity import append_only_sql
 
 
 class Migration(migrations.Migration):

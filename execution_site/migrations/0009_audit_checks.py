@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-from execution_site.integrity import append_only_sql
+from execution_site.floor.integrity import append_only_sql
 
 
 class Migration(migrations.Migration):

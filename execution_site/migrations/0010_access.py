@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from execution_site.access import FUNCTION, trigger_sql
+from execution_site.floor.access import FUNCTION, trigger_sql
 
 TABLES = (
     "auth_user",

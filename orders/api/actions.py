@@ -9,15 +9,16 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from execution_site import parameters
-from execution_site.audit import ReasonRequired
-from execution_site.http import ApiRequest, Problem
-from execution_site.idempotency import keyed, once
-from execution_site.listing import PAGING, ApiView
-from orders import mass_actions, scopes
-from orders.fields import StrictSerializer, SymbolText, Text
-from orders.mass_action_rows import MassAction, Progress
-from orders.serializers import Flag
+from execution_site.floor.audit import ReasonRequired
+from execution_site.rest import parameters
+from execution_site.rest.http import ApiRequest, Problem
+from execution_site.rest.idempotency import keyed, once
+from execution_site.rest.listing import PAGING, ApiView
+from orders.api.fields import StrictSerializer, SymbolText, Text
+from orders.api.serializers import Flag
+from orders.control import mass_actions, scopes
+from orders.models import MassAction
+from orders.models.mass_action import Progress
 from risk.kills import Scope as KillScope
 
 FILTERS = {

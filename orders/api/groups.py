@@ -11,27 +11,28 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from brokers.contract import OrderType, Side
-from execution_site import parameters
-from execution_site.http import ApiRequest, Problem
-from execution_site.idempotency import keyed
-from execution_site.listing import PAGING, ApiView
-from orders import group_course, group_intake, group_view, groups
+from execution_site.rest import parameters
+from execution_site.rest.http import ApiRequest, Problem
+from execution_site.rest.idempotency import keyed
+from execution_site.rest.listing import PAGING, ApiView
+from orders.api.authentication import Principal
+from orders.api.fields import ExactDecimal, StrictSerializer, SymbolText, Text
+from orders.api.serializers import Choice, Metadata, Moment, StrategyName, Unsupported, choices
 from orders.api.signals import account_of, answer, answered_once
-from orders.authentication import Principal
-from orders.fields import ExactDecimal, StrictSerializer, SymbolText, Text
-from orders.group_course import OnLegFailure
-from orders.group_legs import GroupRequest, LegRequest
-from orders.group_shapes import MOST_LEGS, GroupType
-from orders.groups import NotExitable
-from orders.intake import StoredAnswer
-from orders.serializers import Choice, Metadata, Moment, StrategyName, Unsupported, choices
+from orders.group_states import GroupStatus, GroupType, OnLegFailure
+from orders.groups import advance, view
+from orders.groups.advance import NotExitable
+from orders.groups.shapes import MOST_LEGS
+from orders.intake import submit_group
+from orders.intake.group_legs import GroupRequest, LegRequest
+from orders.intake.submit_signal import StoredAnswer
 from risk import control
 from risk.facts import SystemMode
 
 FILTERS = {
     "account": parameters.account("connection__name"),
     "strategy": parameters.text("strategy"),
-    "status": parameters.one_of(group_course.GroupStatus, "status"),
+    "status": parameters.one_of(GroupStatus, "status"),
     "type": parameters.one_of(GroupType, "type"),
     "since": parameters.moment("created_at__gte"),
     "until": parameters.moment("created_at__lt"),
@@ -134,8 +135,8 @@ class GroupList(ApiView):
     @extend_schema(operation_id="list_groups", responses={200: dict})
     def get(self, request: ApiRequest) -> Response:
         """List groups with their orders, newest first."""
-        rows = group_view.of_accounts(request.auth.accounts)
-        return self.answer_list(rows, group_view.brief)
+        rows = view.of_accounts(request.auth.accounts)
+        return self.answer_list(rows, view.brief)
 
 
 class GroupDetail(ApiView):
@@ -144,8 +145,8 @@ class GroupDetail(ApiView):
     @extend_schema(operation_id="get_group", responses={200: dict, 404: dict})
     def get(self, request: ApiRequest, pk: int) -> Response:
         """Return a group with its PnL, Greeks, net debit and extremes at expiry."""
-        rows = group_view.of_accounts(request.auth.accounts)
-        return Response(group_view.describe(get_object_or_404(rows, pk=pk)))
+        rows = view.of_accounts(request.auth.accounts)
+        return Response(view.describe(get_object_or_404(rows, pk=pk)))
 
 
 class GroupExit(ApiView):
@@ -164,21 +165,21 @@ class GroupExit(ApiView):
         """
         form = ExitInput(data=request.data)
         form.is_valid(raise_exception=True)
-        rows = group_view.of_accounts(request.auth.accounts)
+        rows = view.of_accounts(request.auth.accounts)
         group = get_object_or_404(rows, pk=pk)
         if control.current().mode == SystemMode.GUIDE:
             errors = [{"field": "system_mode", "code": "system_mode", "detail": "GUIDE"}]
             raise Problem(422, "risk_refused", "system_mode: the system is in GUIDE", errors)
         try:
-            groups.request_exit(group.pk, reason=form.validated_data["reason"], now=timezone.now())
+            advance.request_exit(group.pk, reason=form.validated_data["reason"], now=timezone.now())
         except NotExitable as e:
             raise Problem(409, e.code, str(e)) from e
         return self.state(request, None, pk)
 
     def state(self, request: ApiRequest, made: int | None, pk: int) -> Response:
         """Return the group as it is now."""
-        group = group_view.of_accounts(request.auth.accounts).get(pk=pk)
-        return Response(group_view.describe(group), 202)
+        group = view.of_accounts(request.auth.accounts).get(pk=pk)
+        return Response(view.describe(group), 202)
 
 
 def _submit(body: Mapping[str, Any], principal: Principal) -> StoredAnswer:
@@ -187,7 +188,7 @@ def _submit(body: Mapping[str, Any], principal: Principal) -> StoredAnswer:
     values = form.validated_data
     account = account_of(values.get("account"), principal)
     wanted = _request(values, account=account, body=body)
-    return group_intake.submit_group(wanted, client=principal.client, now=timezone.now())
+    return submit_group.submit_group(wanted, client=principal.client, now=timezone.now())
 
 
 def _request(values: Mapping[str, Any], *, account: str, body: Mapping[str, Any]) -> GroupRequest:

@@ -6,15 +6,16 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from execution_site import parameters
-from execution_site.audit import ReasonRequired
-from execution_site.http import ApiRequest, Problem
-from execution_site.idempotency import keyed
-from execution_site.listing import ApiView
-from orders import limit_use, proposals
+from execution_site.floor.audit import ReasonRequired
+from execution_site.rest import parameters
+from execution_site.rest.http import ApiRequest, Problem
+from execution_site.rest.idempotency import keyed
+from execution_site.rest.listing import ApiView
 from orders.api.actions import ReasonInput, reason_required
-from orders.emergency import NotReleasable
-from orders.proposals import MayNotDecide, NotDecidable
+from orders.control import limit_use
+from orders.control.emergency import NotReleasable
+from orders.two_persons import proposals
+from orders.two_persons.proposals import MayNotDecide, NotDecidable
 from risk.four_eyes import SamePerson
 from risk.limits import Metric
 from risk.models import ChangeRequest

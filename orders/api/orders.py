@@ -6,18 +6,21 @@ from django.utils.http import parse_etags
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from execution_site import parameters
-from execution_site.http import CONTENT_TYPE, ApiRequest, Problem
-from execution_site.idempotency import keyed
-from execution_site.listing import PAGING, ApiView
-from orders import closing, emergency, replacing, selectors
+from execution_site.rest import parameters
+from execution_site.rest.http import CONTENT_TYPE, ApiRequest, Problem
+from execution_site.rest.idempotency import keyed
+from execution_site.rest.listing import PAGING, ApiView
 from orders.api.actions import ScopeInput, action_answer, action_made, known_scope
-from orders.emergency import NotCancellable
-from orders.fields import ExactDecimal, NothingInput, StrictSerializer
+from orders.api.fields import ExactDecimal, NothingInput, StrictSerializer
+from orders.api.serializers import Unsupported
+from orders.control import emergency
+from orders.control.emergency import NotCancellable
+from orders.intake import modify
+from orders.intake.modify import InvalidTerms, NotModifiable, ReplacementRefused, VersionConflict
+from orders.judging import closing
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.payloads import refusal_problem
-from orders.replacing import InvalidTerms, NotModifiable, ReplacementRefused, VersionConflict
-from orders.serializers import Unsupported
+from orders.reports import selectors
 
 FILTERS = {
     "account": parameters.account("connection__name"),
@@ -75,7 +78,7 @@ class OrderDetail(ApiView):
                 "attempts": selectors.order_attempts(order),
                 "closes": [closing.describe(close) for close in closing.of_order(order)],
             },
-            headers={"ETag": replacing.version(order)},
+            headers={"ETag": modify.version(order)},
         )
 
 
@@ -132,11 +135,11 @@ class OrderModify(ApiView):
         form = ModifyInput(data=request.data)
         form.is_valid(raise_exception=True)
         get_object_or_404(selectors.orders(request.auth.accounts), pk=pk)
-        given = {name: form.validated_data.get(name) for name in replacing.TERM_FIELDS}
+        given = {name: form.validated_data.get(name) for name in modify.TERM_FIELDS}
         try:
-            order = replacing.request_replace(
+            order = modify.request_replace(
                 pk,
-                replacing.Changes(**given),
+                modify.Changes(**given),
                 actor=request.auth.name,
                 now=timezone.now(),
                 expected=_expected(request),
@@ -150,7 +153,7 @@ class OrderModify(ApiView):
         except ReplacementRefused as e:
             return _refused(e)
         waits = order.pending_action == PendingAction.REPLACE
-        headers = {"ETag": replacing.version(order)}
+        headers = {"ETag": modify.version(order)}
         return Response(selectors.describe_order(order), 202 if waits else 200, headers=headers)
 
     def state(self, request: ApiRequest, made: int | None, pk: int) -> Response:
@@ -168,7 +171,7 @@ def _expected(request: ApiRequest) -> list[str] | None:
 
 def _order_now(request: ApiRequest, pk: int) -> Response:
     order = get_object_or_404(selectors.orders(request.auth.accounts), pk=pk)
-    headers = {"ETag": replacing.version(order)}
+    headers = {"ETag": modify.version(order)}
     return Response(selectors.describe_order(order), 202, headers=headers)
 
 

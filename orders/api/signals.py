@@ -10,19 +10,20 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
-from execution_site import parameters
-from execution_site.http import CONTENT_TYPE, ApiRequest, Problem
-from execution_site.idempotency import keyed
-from execution_site.listing import PAGING, ApiView
-from orders import approving, intake, selectors
-from orders.approving import NotWaiting
-from orders.authentication import Principal
-from orders.fields import NothingInput, StrictSerializer, Text
-from orders.intake import StoredAnswer
+from execution_site.rest import parameters
+from execution_site.rest.http import CONTENT_TYPE, ApiRequest, Problem
+from execution_site.rest.idempotency import keyed
+from execution_site.rest.listing import PAGING, ApiView
+from orders.api.authentication import Principal
+from orders.api.fields import NothingInput, StrictSerializer, Text
+from orders.api.serializers import SignalInput
+from orders.intake import approve, submit_signal
+from orders.intake.approve import NotWaiting
+from orders.intake.requests import IdempotencyConflict, InvalidSignal, SignalRequest
+from orders.intake.submit_signal import StoredAnswer
 from orders.models import Action, SignalStatus
 from orders.payloads import EXECUTED, refusal_problem
-from orders.requests import IdempotencyConflict, InvalidSignal, SignalRequest
-from orders.serializers import SignalInput
+from orders.reports import selectors
 from risk.four_eyes import SamePerson
 
 FILTERS = {
@@ -113,7 +114,7 @@ class SignalApprove(ApiView):
         form.is_valid(raise_exception=True)
         asked = _request(form.validated_data, account=signal.connection.name, body=signal.body)
         try:
-            signal, verdict, order = approving.approve(
+            signal, verdict, order = approve.approve(
                 asked, pk, actor=request.auth.actor, now=timezone.now()
             )
         except SamePerson as e:
@@ -157,7 +158,7 @@ class SignalDecline(ApiView):
         form.is_valid(raise_exception=True)
         get_object_or_404(selectors.signals(request.auth.accounts), pk=pk)
         try:
-            signal = approving.decline(
+            signal = approve.decline(
                 pk,
                 actor=request.auth.name,
                 reason=form.validated_data["reason"],
@@ -181,7 +182,7 @@ def _submit(body: Mapping[str, Any], principal: Principal) -> StoredAnswer:
     values = FORM.run_validation(body)
     account = account_of(values.get("account"), principal)
     signal = _request(values, account=account, body=body)
-    return intake.submit_signal(signal, client=principal.client, now=timezone.now())
+    return submit_signal.submit_signal(signal, client=principal.client, now=timezone.now())
 
 
 def answered_once(
@@ -197,7 +198,7 @@ def answered_once(
         try:
             return record(request.data, request.auth)
         except (InvalidSignal, Problem, ValidationError):
-            stored = intake.answered_before(request.data, client=request.auth.client)
+            stored = submit_signal.answered_before(request.data, client=request.auth.client)
             if stored is None:
                 raise
             return stored

@@ -9,12 +9,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from execution_site.audit import ReasonRequired
-from execution_site.http import ApiRequest, Problem
-from execution_site.idempotency import keyed
-from execution_site.listing import ApiView
-from execution_site.permissions import Right
-from orders import breaker_watch, emergency, mass_actions, proposals, selectors
+from execution_site.floor.audit import ReasonRequired
+from execution_site.rest.http import ApiRequest, Problem
+from execution_site.rest.idempotency import keyed
+from execution_site.rest.listing import ApiView
+from execution_site.rest.permissions import Right
 from orders.api.actions import (
     KillScopeInput,
     ReasonInput,
@@ -24,9 +23,12 @@ from orders.api.actions import (
     known_scope,
     reason_required,
 )
-from orders.emergency import NotReleasable
-from orders.fields import StrictSerializer, Text
-from orders.serializers import Choice, Flag
+from orders.api.fields import StrictSerializer, Text
+from orders.api.serializers import Choice, Flag
+from orders.control import breakers, emergency, mass_actions
+from orders.control.emergency import NotReleasable
+from orders.reports import selectors
+from orders.two_persons import proposals
 from risk.change_kinds import ChangeKind
 from risk.control import Loosens
 from risk.facts import KillLevel, SystemMode
@@ -205,7 +207,7 @@ class BreakerReset(ApiView):
         row = get_object_or_404(Breaker.objects.filter(ours).select_related("connection"), pk=pk)
         request.auth.require_reach(row.connection.name if row.connection else None)
         try:
-            breaker_watch.reset(
+            breakers.reset(
                 row.pk,
                 actor=request.auth.name,
                 reason=form.validated_data["reason"],

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from brokers.models import BrokerConnection
-from orders import scopes
+from orders.control import scopes
 from risk.kills import Scope
 
 PARTS = ("account", "strategy", "symbol")

@@ -4,7 +4,7 @@ import django.db.models.deletion
 import django.db.models.expressions
 from django.db import migrations, models
 
-from execution_site.integrity import append_only_sql
+from execution_site.floor.integrity import append_only_sql
 
 
 class Migration(migrations.Migration):

@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from orders.instrument_guard import guard_sql
+from orders.models.instrument_guard import guard_sql
 
 
 class Migration(migrations.Migration):

@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from execution_site.access import trigger_sql
+from execution_site.floor.access import trigger_sql
 
 TABLES = ("orders_apiclient", "orders_apiclient_accounts", "orders_apikey")
 

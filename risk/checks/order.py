@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from brokers.contract import OrderType, Side
-from brokers.instruments import is_multiple
+from brokers.instruments.kinds import is_multiple
 from risk.checks.verdict import Check, check, unknown
 from risk.facts import Facts
 from risk.limits import DEFAULT_COLLAR, Metric

@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from brokers.instruments import decimal_text
+from brokers.instruments.kinds import decimal_text
 
 
 class CheckStatus(StrEnum):

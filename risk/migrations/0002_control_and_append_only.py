@@ -2,7 +2,7 @@ import secrets
 
 from django.db import migrations
 
-from execution_site.integrity import append_only_sql
+from execution_site.floor.integrity import append_only_sql
 
 
 def install(apps, schema_editor):

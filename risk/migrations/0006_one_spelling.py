@@ -4,8 +4,8 @@ from contextlib import suppress
 
 from django.db import IntegrityError, migrations, transaction
 
-import brokers.symbol_field
-from brokers.symbols import one_spelling
+import brokers.instruments.symbol_field
+from brokers.instruments.symbols import one_spelling
 
 
 def spell_as_one(apps, schema_editor):
@@ -29,16 +29,16 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="killswitch",
             name="symbol",
-            field=brokers.symbol_field.SymbolField(blank=True, max_length=64),
+            field=brokers.instruments.symbol_field.SymbolField(blank=True, max_length=64),
         ),
         migrations.AlterField(
             model_name="risklimit",
             name="symbol",
-            field=brokers.symbol_field.SymbolField(blank=True, max_length=64),
+            field=brokers.instruments.symbol_field.SymbolField(blank=True, max_length=64),
         ),
         migrations.AlterField(
             model_name="symbolrule",
             name="symbol",
-            field=brokers.symbol_field.SymbolField(max_length=64),
+            field=brokers.instruments.symbol_field.SymbolField(max_length=64),
         ),
     ]

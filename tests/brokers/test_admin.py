@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.urls import reverse
 
 from brokers.models import BrokerConnection, Instrument, PaperOrder, PaperReport, Quote
-from execution_site.events import Event
+from execution_site.floor.events import Event
 
 SECRET = "kanarie-7"
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from brokers import quotes
 from brokers.contract import BarPart, OrderType, Side, VenueStatus
 from brokers.feeds.bar_path import as_path, quote_bar, trade_bar
+from brokers.models import PaperOrder
 from brokers.paper.desk import book_of
 from brokers.paper.matching import BASIS_POINT, FillModel, PriceSource, Working, match_order
-from brokers.paper.models import PaperOrder
 from brokers.paper.venue import match_account
 
 BUY, SELL = Side.BUY, Side.SELL

@@ -4,7 +4,7 @@ import pytest
 
 from brokers.credentials import CredentialsUnreadable, seal, unseal
 from brokers.models import BrokerConnection
-from execution_site import sealing
+from execution_site.floor import sealing
 
 VALUES = {"api_key": "kanarie-1", "api_secret": "kanarie-2 ü"}
 

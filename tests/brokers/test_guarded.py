@@ -20,7 +20,7 @@ from brokers.contract import (
 from brokers.models import BrokerConnection, PaperOrder
 from brokers.paper.venue import PaperVenue
 from brokers.registry import adapter_for
-from execution_site.events import Event
+from execution_site.floor.events import Event
 
 CALLS = sorted(
     name

@@ -16,9 +16,9 @@ from brokers.bars import mark_of
 from brokers.contract import QuoteUpdate
 from brokers.feeds.recorded import Arrival, RecordedFile
 from brokers.models import Instrument, Quote
-from orders import replay_account
-from orders.market_loop import MarketLoop
-from orders.market_replay import AsFastAsItGoes, Replay
+from orders.market import replay_account
+from orders.market.loop import MarketLoop
+from orders.market.replay import AsFastAsItGoes, Replay
 from tests import databases
 
 T0 = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -14,7 +14,7 @@ from datetime import datetime
 import psycopg
 import pytest
 
-from execution_site.database_roles import APPLICATION
+from execution_site.floor.database_roles import APPLICATION
 from risk.locks import SENDERS as SENDERS_LOCK
 from tests.chaos.crowd import Pages, load
 from tests.chaos.test_crashes import assert_consistent

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from execution_site.embedded.runtime import Runtime
+from execution_site.processes.embedded.runtime import Runtime
 from tests.chaos.crowd import load
 from tests.chaos.test_crashes import assert_consistent
 

@@ -5,7 +5,7 @@ import signal
 import time
 from contextlib import contextmanager
 
-from execution_site.worker import WATCH_SECONDS
+from execution_site.processes.worker import WATCH_SECONDS
 from tests.chaos.test_crashes import body, post_until_answered
 
 PAUSE_SECONDS = 25  # longer than a worker bears to hear nothing

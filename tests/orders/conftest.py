@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from orders import in_flight, submission
-from orders.intake import submit_signal
+from orders.intake.requests import SignalRequest
+from orders.intake.submit_signal import submit_signal
 from orders.models import Action
-from orders.requests import SignalRequest
+from orders.sending import in_flight, submission
 
 _ids = itertools.count()
 

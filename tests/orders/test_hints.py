@@ -8,9 +8,11 @@ import pytest
 from django.conf import settings
 from django.db import connections
 
-from brokers.paper.models import PaperOrder
-from orders import due_work, hints, reading, submission
+from brokers.models import PaperOrder
+from orders import hints
+from orders.booking import read_sql
 from orders.models import Order, SubmissionAttempt
+from orders.sending import due_work, submission
 
 THREADS = settings.WORKER_THREADS
 
@@ -87,14 +89,14 @@ def test_four_workers_send_all_that_is_due_once_and_oldest_first(send, valkey):
 
 def test_an_order_that_cannot_be_claimed_holds_up_no_other(send, valkey, monkeypatch, caplog):
     bad, *others = (send("BUY", 1, transmit=False).order_id for _ in range(4))
-    read = reading.with_switches
+    read = read_sql.with_switches
 
     def fail(order_id):
         if order_id == bad:
             raise ValueError("a row that nobody can read")
         return read(order_id)
 
-    monkeypatch.setattr(reading, "with_switches", fail)
+    monkeypatch.setattr(read_sql, "with_switches", fail)
     for _ in range(4):
         assert submission.transmit_oldest("paper", now=datetime.now(UTC))
 
@@ -103,7 +105,7 @@ def test_an_order_that_cannot_be_claimed_holds_up_no_other(send, valkey, monkeyp
         Order.objects.filter(pk__in=others).order_by("pk").values_list("client_order_id", flat=True)
     )
     assert f"order {bad} cannot be claimed" in caplog.text
-    monkeypatch.setattr(reading, "with_switches", read)
+    monkeypatch.setattr(read_sql, "with_switches", read)
     assert submission.transmit_oldest("paper", now=datetime.now(UTC) + timedelta(seconds=3))
     assert Order.objects.get(pk=bad).status == "FILLED"
 

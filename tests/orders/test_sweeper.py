@@ -10,10 +10,11 @@ from django.db import OperationalError
 
 from brokers.contract import OrderType
 from brokers.models import BrokerConnection
-from execution_site import outages
-from orders import authority, emergency, hints, sweeper
-from orders.approvals import Approval
-from orders.models import Order
+from execution_site.floor import outages
+from orders import hints, sweeper
+from orders.control import emergency
+from orders.models import Approval, Order
+from orders.sending import grants
 from risk import control
 from risk.change_kinds import ChangeKind
 from risk.facts import SystemMode
@@ -42,7 +43,7 @@ def work(send, steady):
     """Two of each kind that the sweeper itself ends, and the first of each by table."""
     claimed = [send("BUY", 1, transmit=False).order_id for _ in range(2)]
     for order_id in claimed:
-        authority.claim_and_grant(order_id, now=now())
+        grants.claim_and_grant(order_id, now=now())
     control.set_system_mode(SystemMode.SUPERVISED, actor="rita", reason="x", now=now())
     for _ in range(2):
         assert send("BUY", 1).status == 202

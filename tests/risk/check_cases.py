@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from brokers.contract import OrderType, Side
-from brokers.instruments import InstrumentKind
+from brokers.instruments.kinds import InstrumentKind
 from risk.facts import Change, Facts, GroupRisk, Held, KillLevel, Limit, SystemMode, UnitGreeks
 from risk.limits import GREEK_OF, Metric
 

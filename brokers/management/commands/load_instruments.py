@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from brokers import master
-from execution_site.text_files import UnreadableFile
+from brokers.instruments import instrument_import
+from execution_site.floor.text_files import UnreadableFile
 
 
 class Command(BaseCommand):
@@ -28,10 +28,12 @@ class Command(BaseCommand):
         """Say what changes, and change it."""
         now, reason = timezone.now(), f"load_instruments {file.name}"
         try:
-            loaded = master.load(file, preview=preview, actor="console", reason=reason, now=now)
+            loaded = instrument_import.load(
+                file, preview=preview, actor="console", reason=reason, now=now
+            )
         except UnreadableFile as e:
             raise CommandError(str(e)) from e
-        except master.CannotLoad as e:
+        except instrument_import.CannotLoad as e:
             raise CommandError(f"{file}: nothing was loaded\n{e}") from e
         for change in loaded.changes:
             self.stdout.write(str(change))

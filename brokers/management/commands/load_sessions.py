@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from brokers import session_plan, sessions
-from execution_site.text_files import UnreadableFile
+from brokers.calendars import session_plan, sessions
+from execution_site.floor.text_files import UnreadableFile
 
 
 class Command(BaseCommand):

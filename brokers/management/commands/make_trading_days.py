@@ -9,7 +9,7 @@ from typing import Any
 import exchange_calendars
 from django.core.management.base import BaseCommand, CommandParser
 
-from brokers.session_plan import FOLDER
+from brokers.calendars.session_plan import FOLDER
 
 CALENDARS = ("XBOM", "XNYS")
 USUAL = {"XBOM": "15:30", "XNYS": "16:00"}

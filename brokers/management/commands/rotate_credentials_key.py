@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from brokers import credentials
 from brokers.models import BrokerConnection
-from execution_site import audit, devices, secret_keys
+from execution_site.floor import audit, secret_keys
+from execution_site.sign_in import devices
 
 NAME = "CREDENTIALS_KEY"
 

@@ -6,8 +6,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from execution_site import anchors, audit
-from execution_site.events import Seal
+from execution_site.floor import audit
+from execution_site.floor.events import Seal
+from execution_site.trail import anchors
 
 
 class Command(BaseCommand):

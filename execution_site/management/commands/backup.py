@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from execution_site import copies
+from execution_site.installation import copies
 
 
 class Command(BaseCommand):

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from execution_site import database_roles
-from execution_site.database_roles import APPLICATION, OWNER, READER
+from execution_site.floor import database_roles
+from execution_site.floor.database_roles import APPLICATION, OWNER, READER
 
 
 class Command(BaseCommand):

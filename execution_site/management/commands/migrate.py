@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.commands.migrate import Command as DjangoCommand
 from django.db import connections, transaction
 
-from execution_site import database_roles
+from execution_site.floor import database_roles
 
 #: A migration may rewrite a table of millions of rows in one statement and one transaction.
 UNLIMITED = ("statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout")

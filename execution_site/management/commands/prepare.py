@@ -9,7 +9,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from execution_site import copies, release
+from execution_site.floor import release
+from execution_site.installation import copies
 
 
 class Command(BaseCommand):

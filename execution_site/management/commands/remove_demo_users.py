@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from execution_site import demo_users
+from execution_site.demo import users
 
 
 class Command(BaseCommand):
@@ -17,6 +17,6 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **__: Any) -> None:
         """Remove, and say who may sign in next."""
-        names = demo_users.remove(actor=getpass.getuser(), now=timezone.now())
+        names = users.remove(actor=getpass.getuser(), now=timezone.now())
         self.stdout.write(f"ended: {', '.join(names) or 'nobody'}")
         self.stdout.write("a user of your own: manage.py createsuperuser")

@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from execution_site import second_factor
-from execution_site.sign_ins import SignIn
+from execution_site.sign_in import second_factor
+from execution_site.sign_in.sign_ins import SignIn
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from execution_site import copies
+from execution_site.installation import copies
 
 
 class Command(BaseCommand):

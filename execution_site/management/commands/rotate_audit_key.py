@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from execution_site import audit, secret_keys
+from execution_site.floor import audit, secret_keys
 
 NAME = "AUDIT_KEY"
 

@@ -6,9 +6,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from execution_site import demo
-from execution_site.embedded.process import ServiceFailed
-from execution_site.supervisor import CannotStart, Supervisor
+from execution_site.demo import seed
+from execution_site.processes.embedded.process import ServiceFailed
+from execution_site.processes.supervisor import CannotStart, Supervisor
 
 
 class Command(BaseCommand):
@@ -24,7 +24,7 @@ class Command(BaseCommand):
                 host=settings.HOST,
                 port=settings.PORT,
                 named=_named(settings.ALLOWED_HOSTS),
-                sign_ins=demo.USERS if settings.DEMO else None,
+                sign_ins=seed.USERS if settings.DEMO else None,
             ).run()
         except (CannotStart, ServiceFailed) as e:
             raise CommandError(str(e)) from e

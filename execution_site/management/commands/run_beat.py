@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from execution_site import hearts
-from execution_site.beat import Scheduler
 from execution_site.celery import app
+from execution_site.floor import hearts
+from execution_site.processes.beat import Scheduler
 
 
 class Command(BaseCommand):
@@ -17,4 +17,4 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **__: Any) -> None:
         """Run until told to stop."""
         Scheduler.heart = hearts.begin("beat")
-        app.Beat(scheduler_cls="execution_site.beat:Scheduler", loglevel="WARNING").run()
+        app.Beat(scheduler_cls="execution_site.processes.beat:Scheduler", loglevel="WARNING").run()

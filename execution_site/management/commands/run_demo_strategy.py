@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from execution_site import demo_strategy
+from execution_site.demo import strategy
 
 
 class Command(BaseCommand):
@@ -15,4 +15,4 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **__: Any) -> None:
         """Trade until told to stop."""
-        demo_strategy.run(f"http://{settings.HOST}:{settings.PORT}")
+        strategy.run(f"http://{settings.HOST}:{settings.PORT}")

@@ -10,11 +10,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
-from execution_site import hearts
-from execution_site.demo_chain import DemoMarket
-from execution_site.leases import LeaseLost
-from orders import market_loop
-from orders.market_loop import Feed, MarketLoop
+from execution_site.demo.chain import DemoMarket
+from execution_site.floor import hearts
+from execution_site.floor.leases import LeaseLost
+from orders.market.loop import Feed, MarketLoop, run
 
 PAUSE_SECONDS = 0.5
 
@@ -33,7 +32,7 @@ class Command(BaseCommand):
         while True:
             heart.moved()
             try:
-                market_loop.run(loop, moved=heart.moved)
+                run(loop, moved=heart.moved)
             except (DatabaseError, InterfaceError, LeaseLost) as e:
                 logger.warning("market loop paused: %s", e)
                 close_old_connections()

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from execution_site import replay_strategy
-from execution_site.crossing import Cross
+from execution_site.demo import replay_strategy
+from execution_site.demo.moving_average import Cross
 
 
 class Command(BaseCommand):

@@ -12,9 +12,10 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
-from execution_site import hearts, sealer
-from execution_site.auditor import Auditor
-from execution_site.leases import LeaseLost
+from execution_site.floor import hearts
+from execution_site.floor.leases import LeaseLost
+from execution_site.trail import sealer
+from execution_site.trail.auditor import Auditor
 
 PAUSE_SECONDS = 0.5
 

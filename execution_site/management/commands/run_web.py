@@ -8,9 +8,9 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from execution_site import web_server
-from execution_site.bounded_sockets import MESSAGE_BYTES, BoundedSocket
-from execution_site.slow_clients import BoundedProtocol
+from execution_site.web import web_server
+from execution_site.web.bounded_sockets import MESSAGE_BYTES, BoundedSocket
+from execution_site.web.slow_clients import BoundedProtocol
 
 #: How long a thread may hold the interpreter while others wait for it (Python's own is 5 ms): with
 #: eight busy threads a kill would wait for each of them at every turn. It costs no throughput.

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from execution_site import worker
+from execution_site.processes import worker
 
 
 class Command(BaseCommand):

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from execution_site import demo
+from execution_site.demo import seed
 
 
 class Command(BaseCommand):
@@ -15,5 +15,5 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **__: Any) -> None:
         """Seed and say what was done."""
-        created = demo.seed(now=timezone.now())
+        created = seed.seed(now=timezone.now())
         self.stdout.write("demo made" if created else "demo is there already")

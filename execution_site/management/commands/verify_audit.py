@@ -7,10 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from execution_site import anchors, verification
-from execution_site.events import Seal
-from execution_site.text_files import UnreadableFile
-from execution_site.verification import Rows
+from execution_site.floor.events import Seal
+from execution_site.floor.text_files import UnreadableFile
+from execution_site.trail import anchors, verification
+from execution_site.trail.verification import Rows
 
 
 class Command(BaseCommand):

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from orders import emergency, mass_actions
+from orders.control import emergency, mass_actions
 from orders.management.emergency_command import EmergencyCommand
 
 

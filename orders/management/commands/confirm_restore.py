@@ -6,8 +6,9 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from execution_site.audit import Actor
-from orders import emergency, proposals
+from execution_site.floor.audit import Actor
+from orders.control import emergency
+from orders.two_persons import proposals
 from risk import control
 from risk.change_kinds import ChangeKind
 from risk.four_eyes import SamePerson

@@ -10,10 +10,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from brokers.models import BrokerConnection
-from execution_site import access
-from execution_site.permissions import Scope
-from orders import guarded_rows
-from orders.clients import ApiClient, issue_key
+from execution_site.floor import access
+from execution_site.rest.permissions import Scope
+from orders.models import ApiClient
+from orders.models.client import issue_key
+from orders.two_persons import guarded_rows
 from risk import four_eyes
 from risk.change_kinds import ChangeKind
 

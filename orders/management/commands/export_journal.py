@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 
 from brokers.models import BrokerConnection
-from execution_site.text_files import UnwritableFile, writing
-from orders import journal
+from execution_site.floor.text_files import UnwritableFile, writing
+from orders.reports import journal
 
 
 class Command(BaseCommand):

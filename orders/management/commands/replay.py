@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from orders import agreement
+from orders.reports import agreement
 
 
 class Command(BaseCommand):

@@ -17,23 +17,18 @@ from django.conf import settings as site
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from brokers import symbols
-from brokers.feeds.recorded import (
-    Arrival,
-    Problem,
-    RecordedFile,
-    holds_chain,
-    symbol_of,
-)
+from brokers.feeds.recorded import Arrival, Problem, RecordedFile, holds_chain, symbol_of
 from brokers.feeds.recorded_chain import RecordedChain
+from brokers.instruments import symbols
 from brokers.models import BrokerConnection, Instrument
-from execution_site import text_files
-from execution_site.text_files import UnreadableFile, UnwritableFile
-from orders import agreement, processor_time, replay_account
-from orders.market_replay import AsFastAsItGoes, LeaseTaken, NotSettled, Recorded, Replay
+from execution_site.floor import text_files
+from execution_site.floor.text_files import UnreadableFile, UnwritableFile
+from orders.market import processor_time, replay_account
+from orders.market.participants import Participant, ParticipantFailed
+from orders.market.replay import AsFastAsItGoes, LeaseTaken, NotSettled, Recorded, Replay
+from orders.market.replay_account import CannotReplay
 from orders.models import Fill, Order
-from orders.participants import Participant, ParticipantFailed
-from orders.replay_account import CannotReplay
+from orders.reports import agreement
 
 SHOWN_PROBLEMS = 20
 UNUSABLE = (UnreadableFile, UnwritableFile)

@@ -13,8 +13,8 @@ import httpx
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from execution_site import text_files
-from execution_site.text_files import UnreadableFile
+from execution_site.floor import text_files
+from execution_site.floor.text_files import UnreadableFile
 
 ANSWERED = {200, 202, 422}
 SHOWN_PROBLEMS = 20
