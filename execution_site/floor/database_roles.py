@@ -15,10 +15,14 @@ SECRET_COLUMN = re.compile(r"password|session_(key|data)|secret|credentials|^tok
 
 
 class Table(NamedTuple):
-    """A table of the schema. `append_only`: a trigger refuses to change what is in it."""
+    """A table or view of the schema.
+
+    `append_only`: a trigger refuses to change what is in it.
+    """
 
     name: str
     append_only: bool
+    is_view: bool
     columns: tuple[str, ...]
 
 
@@ -57,14 +61,14 @@ def grant(cursor: Any) -> set[str]:
     cursor.execute(_ROLES, [[APPLICATION, READER]])
     roles = {name for (name,) in cursor.fetchall()}
     cursor.execute(_TABLES)
-    tables = [Table(name, only, tuple(columns)) for name, only, columns in cursor.fetchall()]
+    tables = [Table(name, only, view, tuple(of)) for name, only, view, of in cursor.fetchall()]
     if statements := list(grants(tables, roles)):
         cursor.execute(";\n".join(statements))
     return roles
 
 
 def _application_may(table: Table) -> str:
-    if table.name == "django_migrations":
+    if table.is_view or table.name == "django_migrations":
         return "SELECT"
     return "SELECT, INSERT" if table.append_only else "SELECT, INSERT, UPDATE, DELETE"
 
@@ -74,8 +78,9 @@ _TABLES = """
 SELECT c.relname::text,
        EXISTS (SELECT 1 FROM pg_trigger t
                WHERE t.tgrelid = c.oid AND t.tgname = c.relname || '_no_truncate'),
+       c.relkind = 'v',
        (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
 FROM pg_class c
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY 1
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') ORDER BY 1
 """

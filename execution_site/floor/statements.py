@@ -24,6 +24,8 @@ _ENCODING = "utf-8"
 _PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|(s)|(%))")
 #: The names a connection has prepared, by text and types of parameters.
 _prepared: WeakKeyDictionary[Any, dict[tuple[str, tuple[int, ...]], bytes]] = WeakKeyDictionary()
+#: What the columns of a statement's result are called.
+_column_names: dict[str, tuple[str, ...]] = {}
 
 
 def run(sql: str, params: Params = (), *, using: str = "default") -> list[Row]:
@@ -50,6 +52,12 @@ def one(sql: str, params: Params = (), *, using: str = "default") -> Row:
     if row is None:
         raise LookupError("the statement returned no row")
     return row
+
+
+def record(sql: str, params: Params = (), *, using: str = "default") -> dict[str, Any]:
+    """Execute one statement that returns a row, and return the row's values by column name."""
+    values = one(sql, params, using=using)
+    return dict(zip(_column_names[sql], values, strict=True))
 
 
 def columns(model: type[Model]) -> str:
@@ -103,6 +111,9 @@ def _execute(connection: "psycopg.Connection[Any]", sql: str, params: Params) ->
         _checked(server, server.prepare(name, text, key[1]))
         names[key] = name
     result = _checked(server, server.exec_prepared(name, sent, adapt.formats))  # type: ignore[arg-type]  # None is NULL
+    if sql not in _column_names:
+        names_of = (result.fname(number) or b"" for number in range(result.nfields))
+        _column_names[sql] = tuple(name.decode(_ENCODING) for name in names_of)
     adapt.set_pgresult(result)
     return adapt.load_rows(0, result.ntuples, tuple)
 

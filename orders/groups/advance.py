@@ -28,8 +28,8 @@ from orders.groups.course import LegState, Step, escalations, next_step
 from orders.groups.payloads import group_json
 from orders.groups.shapes import stages
 from orders.judging import gather
-from orders.judging.admission import Ticket, decide
-from orders.judging.situation import Asked
+from orders.judging.case import OrderSpec, Proposed
+from orders.judging.close_position import close_position
 from orders.lifecycle import OPEN, TERMINAL, OrderStatus, PendingAction
 from orders.models import Order, OrderGroup, Origin
 from portfolio.models import Position
@@ -247,47 +247,26 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
     opened = Order.objects.select_related("connection", "instrument").get(
         group_id=group_id, leg=number, origin=Origin.SIGNAL
     )
-    account, symbol = opened.connection.name, opened.instrument.symbol
-    key = f"group/{group_id}/{number}"
-    asked = Asked(
-        account=account,
-        strategy=opened.strategy,
-        symbol=symbol,
-        side=Side(opened.side).opposite,
-        quantity=None,
-        reduce_only=True,
-        origin=Origin.UNWIND.value,
-        key=key,
-    )
-    known = gather.references(account, symbol, now=now)
-    day = opened.connection.trading_date(known.clock or now)
+    account = opened.connection.name
+    case = gather.open_case(_proposed(opened, number), OrderSpec(client="engine"), now=now)
     with transaction.atomic(durable=True):
-        shared = gather.lock(known, asked, now=now)
+        (case,) = gather.lock([case])
         group = _locked(group_id)
         locks.rows(_position_of(opened))
         leg = next(leg for leg in _legs(group) if leg.number == number)
         if not leg.held or leg.closing or leg.rests(now=now):
             return
-        asked = replace(asked, side=leg.side.opposite)
         earlier = group.orders.filter(leg=number, origin=Origin.UNWIND).count()
-        seen = gather.read(known, asked, shared, now=now, day=day)
-        can_close = gather.closable(seen, leg.side.opposite)
-        if not can_close:  # what they do not close is closed here
+        decided = close_position(
+            replace(case, spec=replace(case.spec, leg=earlier, closes_leg=number)),
+            side=leg.side.opposite,
+            most=leg.held,
+            group=group,
+            keeps_refusal=False,
+        )
+        if decided is None:  # what they do not close is closed here
             _wait(group, f"leg {number} is being closed by other orders", now=now)
             return
-        asked = replace(asked, quantity=min(leg.held, can_close))
-        ticket = Ticket(
-            account=account,
-            strategy=opened.strategy,
-            client="engine",
-            key=key,
-            leg=earlier,
-            closes_leg=number,
-            origin=Origin.UNWIND,
-        )
-        decided = decide(
-            known, seen, asked, ticket, now=now, day=day, group=group, keeps_refusal=False
-        )
         if decided.order is None:
             _wait(group, f"leg {number} cannot be closed yet: {decided.refusal}", now=now)
         elif group.detail:
@@ -295,6 +274,19 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
             _save(group, now=now)
     if decided.order is not None:
         hints.transmit(account)
+
+
+def _proposed(opened: Order, number: int) -> Proposed:
+    return Proposed(
+        account=opened.connection.name,
+        strategy=opened.strategy,
+        symbol=opened.instrument.symbol,
+        side=Side(opened.side).opposite,
+        quantity=None,
+        reduce_only=True,
+        origin=Origin.UNWIND.value,
+        key=f"group/{opened.group_id}/{number}",
+    )
 
 
 def _position_of(order: Order) -> QuerySet[Position]:

@@ -15,10 +15,9 @@ from execution_site.floor.events import EventType, record_event
 from execution_site.rest.idempotency import once
 from orders import hints
 from orders.intake.requests import SignalRequest
-from orders.intake.submit_signal import asked_by, lock_rows, ticket
+from orders.intake.submit_signal import lock_rows, proposed_by, spec_of
 from orders.judging import gather
 from orders.judging.admission import decide
-from orders.judging.situation import Asked
 from orders.models import Action, Approval, Order, Signal, SignalStatus
 from orders.order_state import cancel_entries
 from orders.payloads import signal_json, time_text
@@ -46,20 +45,15 @@ def approve(
     :raises NotWaiting: it was decided before, or has expired
     """
     signal = Signal.objects.select_related("client", "connection", "instrument").get(pk=signal_id)
-    account, symbol = signal.connection.name, signal.traded.symbol
-    known = gather.references(account, symbol, now=now)
-    day = signal.connection.trading_date(known.clock or now)
-    asked: Asked = asked_by(request, signal.client, approved_by=actor.name)
+    account = signal.connection.name
+    proposed = proposed_by(request, signal.client, approved_by=actor.name)
+    case = gather.open_case(proposed, spec_of(request, signal.client), now=now)
     with once():
-        shared = gather.lock(known, asked, now=now)
-        lock_rows(request, known)
+        (case,) = gather.lock([case])
+        lock_rows(request, case.references)
         approval, signal = _waiting(signal_id, now=now)
         check_two_persons(signal.client.person_id, actor.person)
-        seen = gather.read(known, asked, shared, now=now, day=day)
-        wanted = ticket(
-            request, client=signal.client.name, signal_id=signal.pk, approved_by=actor.name
-        )
-        decided = decide(known, seen, asked, wanted, now=now, day=day)
+        decided = decide(case, gather.read(case), signal_id=signal.pk)
         verdict, order = decided.verdict, decided.order
         approval.decision = decided.decision
         outcome = Outcome.APPROVED if verdict.approved else Outcome.REFUSED

@@ -1,7 +1,7 @@
 """The legs of a group: what each names and asks, its stage, and what the whole can lose."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,9 +14,9 @@ from brokers.models import Quote
 from orders.group_states import GroupType, OnLegFailure
 from orders.groups import shapes
 from orders.groups.shapes import ShapeLeg
-from orders.intake.requests import InvalidSignal
-from orders.intake.submit_signal import references
-from orders.judging.situation import Asked, References
+from orders.intake.requests import InvalidSignal, open_case
+from orders.judging.case import Case, OrderSpec, Proposed
+from orders.judging.situation import References
 from orders.models import ApiClient
 from portfolio.payoff import Leg, MixedExpiries, Payoff, payoff
 from risk.facts import GroupRisk
@@ -52,52 +52,51 @@ class GroupRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskedLeg:
-    """A leg with what it names, the order it asks for, and its stage."""
+class ProposedLeg:
+    """A leg as the order it asks for, with its number, its stage, and how the client put it."""
 
     number: int
     wanted: LegRequest
-    known: References
-    asked: Asked
+    case: Case
     stage: int
 
 
 def read(
     request: GroupRequest, *, client: ApiClient, now: datetime
-) -> tuple[list[AskedLeg], Payoff | None]:
+) -> tuple[list[ProposedLeg], Payoff | None]:
     """Return the legs in the order of their stages, and what the whole can make and lose.
 
     :raises InvalidSignal: no such account or symbol, or the legs are no such group
     """
-    knowns = _references(request, now=now)
-    shape = [_shape(leg, known) for leg, known in zip(request.legs, knowns, strict=True)]
+    cases = _cases(request, client, now=now)
+    shape = [_shape(leg, c.references) for leg, c in zip(request.legs, cases, strict=True)]
     if (wrong := shapes.problem(request.type, shape)) is not None:
         raise InvalidSignal([{"field": "legs", "code": "invalid_shape", "detail": wrong}])
-    expected = _expected(request, knowns)
+    expected = _expected(request, [case.references for case in cases])
     stages = shapes.stages([leg.side for leg in request.legs])
     legs = [
-        AskedLeg(
+        ProposedLeg(
             number=number,
             wanted=wanted,
-            known=known,
-            asked=_asked(request, wanted, client, expected),
+            case=replace(case, proposed=replace(case.proposed, group=_risk(expected))),
             stage=stages[number],
         )
-        for number, (wanted, known) in enumerate(zip(request.legs, knowns, strict=True))
+        for number, (wanted, case) in enumerate(zip(request.legs, cases, strict=True))
     ]
     legs.sort(key=lambda leg: leg.stage)
     return legs, expected
 
 
-def _references(request: GroupRequest, *, now: datetime) -> list[References]:
+def _cases(request: GroupRequest, client: ApiClient, *, now: datetime) -> list[Case]:
     """Read what the legs name.
 
     :raises InvalidSignal: naming the leg
     """
-    knowns, errors = [], []
+    cases, errors = [], []
     for number, leg in enumerate(request.legs):
+        spec = OrderSpec(client=client.name, leg=number, correlation_id=request.correlation_id)
         try:
-            knowns.append(references(request.account, leg.symbol, now=now))
+            cases.append(open_case(_proposed(request, leg, client), spec, now=now))
         except InvalidSignal as e:
             for error in e.errors:
                 of_leg = error["field"] == "symbol"
@@ -105,7 +104,7 @@ def _references(request: GroupRequest, *, now: datetime) -> list[References]:
                 errors.append(error | {"field": name})
     if errors:
         raise InvalidSignal(errors)
-    return knowns
+    return cases
 
 
 def _shape(leg: LegRequest, known: References) -> ShapeLeg:
@@ -157,10 +156,8 @@ def _touch(quote: Quote | None, side: Side) -> Decimal | None:
     return quote.ask if side is Side.BUY else quote.bid
 
 
-def _asked(
-    request: GroupRequest, leg: LegRequest, client: ApiClient, expected: Payoff | None
-) -> Asked:
-    return Asked(
+def _proposed(request: GroupRequest, leg: LegRequest, client: ApiClient) -> Proposed:
+    return Proposed(
         account=request.account,
         strategy=request.strategy,
         symbol=leg.symbol,
@@ -172,8 +169,10 @@ def _asked(
         valid_until=request.valid_until,
         client_id=client.pk,
         key=request.signal_id,
-        group=GroupRisk(
-            max_loss=None if expected is None else expected.max_loss,
-            unbounded=expected is not None and expected.max_loss is None,
-        ),
     )
+
+
+def _risk(expected: Payoff | None) -> GroupRisk:
+    if expected is None:
+        return GroupRisk(max_loss=None)
+    return GroupRisk(max_loss=expected.max_loss, unbounded=expected.max_loss is None)

@@ -21,15 +21,15 @@ from execution_site.rest.idempotency import once
 from orders import hints, order_state
 from orders.booking.terms import apply_terms, terms_of, widens
 from orders.judging import gather
-from orders.judging.admission import new_decision, reserved_price
-from orders.judging.situation import Asked, References
+from orders.judging.admission import judge, new_decision, reserved_price
+from orders.judging.case import Case, Judged, OrderSpec, Proposed
 from orders.lifecycle import AT_VENUE, OPEN, OrderStatus, PendingAction
 from orders.models import Order, Replacement
 from orders.models.replacement import ReplacementStatus
 from portfolio.models import Position
 from risk import locks
 from risk.facts import Change, Facts
-from risk.gate import Verdict, judge
+from risk.gate import Verdict
 from risk.limits import Metric
 
 PRICED = {
@@ -97,16 +97,16 @@ def request_replace(
     """
     refused: Verdict | None = None
     with once():
-        order, known, shared = _locked(order_id, now=now)
+        order, case = _locked(order_id, now=now)
         if expected is not None and version(order) not in expected:
             raise VersionConflict(f"the order is now {version(order)}")
         _must_be_modifiable(order)
         was = terms_of(order)
         wanted = _wanted(order, changes)
         widening = widens(was, wanted, Side(order.side))
-        judged = _facts(order, wanted, known, shared, now=now)
-        verdict = judge(judged)
-        decision = new_decision(known, verdict, judged, now=now)
+        judged = _judge(replace(case, proposed=_proposed(order, wanted)))
+        verdict, facts = judged.verdict, judged.facts
+        decision = new_decision(judged)
         decision.save(force_insert=True)
         row = Replacement(
             order=order,
@@ -136,12 +136,12 @@ def request_replace(
             row.status, row.due_at = ReplacementStatus.DONE, None
             row.save()
             apply_terms(order, wanted)
-            order.reserved_price = reserved_price(judged)
+            order.reserved_price = reserved_price(facts)
             order_state.save(order, now=now, fields=(*TERM_FIELDS, "reserved_price"))
         else:
             row.save()
             order.pending_action = PendingAction.REPLACE.value
-            _reserve(order, wanted, judged)
+            _reserve(order, wanted, facts)
             order_state.save(order, now=now, fields=("reserved_price", "reserved_quantity"))
             transaction.on_commit(partial(hints.transmit, order.connection.name), robust=True)
     if refused is not None:
@@ -149,24 +149,21 @@ def request_replace(
     return order
 
 
-def _reserve(order: Order, wanted: OrderTerms, judged: Facts) -> None:
+def _reserve(order: Order, wanted: OrderTerms, facts: Facts) -> None:
     """Count the order at the larger of its old and its new terms until the venue has spoken."""
     order.reserved_quantity = max(order.quantity, wanted.quantity)
-    prices = (order.reserved_price, reserved_price(judged))
+    prices = (order.reserved_price, reserved_price(facts))
     order.reserved_price = max((p for p in prices if p is not None), default=None)
 
 
 TERM_FIELDS = ("quantity", "limit_price", "stop_price")
 
 
-Shared = list[tuple[str, bool]]
-
-
-def _locked(order_id: int, *, now: datetime) -> tuple[Order, References, Shared]:
+def _locked(order_id: int, *, now: datetime) -> tuple[Order, Case]:
     """Lock all that judging other terms of the order rests on, and the order."""
     named = Order.objects.select_related("connection", "instrument").get(pk=order_id)
-    known = gather.references(named.connection.name, named.instrument.symbol, now=now)
-    shared = gather.lock(known, _asked(named, terms_of(named)), now=now)
+    proposed = _proposed(named, terms_of(named))
+    (case,) = gather.lock([gather.open_case(proposed, OrderSpec(client=""), now=now)])
     locks.rows(Order.objects.filter(pk=order_id))
     order = Order.objects.select_related("connection", "instrument").get(pk=order_id)
     if order.reduce_only:
@@ -177,7 +174,7 @@ def _locked(order_id: int, *, now: datetime) -> tuple[Order, References, Shared]
                 instrument=order.instrument_id,
             )
         )
-    return order, known, shared
+    return order, case
 
 
 def _must_be_modifiable(order: Order) -> None:
@@ -211,10 +208,10 @@ def _wanted(order: Order, changes: Changes) -> OrderTerms:
     return wanted
 
 
-def _asked(order: Order, wanted: OrderTerms) -> Asked:
+def _proposed(order: Order, wanted: OrderTerms) -> Proposed:
     """Return the order as it shall be; that it was approved by a person it keeps."""
     wider = widens(terms_of(order), wanted, Side(order.side))
-    return Asked(
+    return Proposed(
         account=order.connection.name,
         strategy=order.strategy,
         symbol=order.instrument.symbol,
@@ -232,20 +229,16 @@ def _asked(order: Order, wanted: OrderTerms) -> Asked:
     )
 
 
-def _facts(
-    order: Order, wanted: OrderTerms, known: References, shared: Shared, *, now: datetime
-) -> Facts:
-    """Return what the new terms are judged by; what the order itself takes is not counted twice."""
-    asked = _asked(order, wanted)
-    day = order.connection.trading_date(known.clock or now)
-    seen = gather.read(known, asked, shared, now=now, day=day)
+def _judge(case: Case) -> Judged:
+    """Judge the order as it shall be; what it takes itself is not counted twice."""
+    situation = gather.read(case)
     limits = tuple(
         replace(limit, used=max(limit.used - 1, Decimal(0)))
         if limit.metric is Metric.DAILY_TRADES and limit.used is not None
         else limit
-        for limit in seen.limits
+        for limit in situation.limits
     )
-    return gather.judged(known, replace(seen, limits=limits), asked, now=now)
+    return judge(case, replace(situation, limits=limits))
 
 
 def _terms_json(terms: OrderTerms) -> dict[str, Any]:

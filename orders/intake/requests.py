@@ -11,6 +11,9 @@ from typing import Any
 from brokers.contract import OrderType, TimeInForce
 from execution_site.floor.events import canonical
 from execution_site.rest.http import sentence
+from orders.judging import gather
+from orders.judging.case import Case, OrderSpec, Proposed
+from orders.judging.situation import UnknownNames
 from orders.models import Action
 
 
@@ -24,6 +27,27 @@ class InvalidSignal(Exception):
     def __init__(self, errors: list[dict[str, str]]) -> None:
         super().__init__(sentence(errors))
         self.errors = errors
+
+
+def open_case(proposed: Proposed, spec: OrderSpec, *, now: datetime) -> Case:
+    """Read what an order names.
+
+    :raises InvalidSignal: there is no such account or symbol
+    """
+    try:
+        return gather.open_case(proposed, spec, now=now)
+    except UnknownNames as e:
+        errors = []
+        if e.account:
+            errors.append(field_error("account", "unknown_account", "no such account"))
+        if e.symbol:
+            errors.append(field_error("symbol", "unknown_symbol", "no such instrument"))
+        raise InvalidSignal(errors) from e
+
+
+def field_error(name: str, code: str, detail: str) -> dict[str, str]:
+    """Return what is wrong with a field, as problems list it."""
+    return {"field": name, "code": code, "detail": detail}
 
 
 def json_body(body: Mapping[str, Any]) -> Any:

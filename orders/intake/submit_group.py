@@ -7,43 +7,29 @@ legs are filled. One leg refused refuses all.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Any
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from brokers.calendars import trading_days
-from brokers.contract import TimeInForce
 from execution_site.floor.events import EventType, record_event
 from orders import hints
 from orders.group_states import GroupStatus
 from orders.groups import sharing
 from orders.groups.payloads import group_json, payoff_json
 from orders.intake import group_legs
-from orders.intake.group_legs import AskedLeg, GroupRequest
+from orders.intake.group_legs import GroupRequest, ProposedLeg
 from orders.intake.requests import hash_body, json_body
 from orders.intake.submit_signal import StoredAnswer, stored_answer
-from orders.judging import admission, gather
-from orders.judging.admission import Ticket, new_decision, new_order
-from orders.judging.situation import References, Situation
+from orders.judging import gather
+from orders.judging.admission import admit, judge, new_decision, new_order
+from orders.judging.case import Case, Judged
 from orders.models import Action, ApiClient, Order, OrderGroup, Signal, SignalStatus
 from orders.payloads import order_json, refusal_problem, signal_json
 from portfolio.payoff import Payoff
-from risk.facts import Facts
-from risk.gate import DecisionStatus, Verdict, judge
+from risk.gate import DecisionStatus, Verdict
 
 LOOK_AGAIN = timedelta(seconds=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
-    """A leg's verdict and what it was made of."""
-
-    leg: AskedLeg
-    seen: Situation
-    facts: Facts
-    verdict: Verdict
 
 
 class _Refused(Exception):
@@ -59,53 +45,50 @@ def submit_group(request: GroupRequest, *, client: ApiClient, now: datetime) -> 
     :raises IdempotencyConflict: the key was used with another body
     """
     legs, expected = group_legs.read(request, client=client, now=now)
-    first = legs[0].known
-    day = trading_days.trading_date(first.clock or now, roll=first.roll_time, zone=first.roll_zone)
     with transaction.atomic(durable=True):
-        shared = gather.lock_all([leg.known for leg in legs], [leg.asked for leg in legs], now=now)
+        cases = gather.lock([leg.case for leg in legs])
+        legs = [replace(leg, case=case) for leg, case in zip(legs, cases, strict=True)]
         body_hash = hash_body(request.body)
         outcome = stored_answer(client, request.strategy, request.signal_id, body_hash)
         if outcome is None:
-            outcome = _record(request, client, legs, shared, expected, body_hash, now=now, day=day)
+            outcome = _record(request, client, legs, expected, body_hash=body_hash)
     if outcome.group_id is not None and not outcome.replayed:
         hints.transmit(request.account)
     return outcome
 
 
-def _record(  # noqa: PLR0917 all it takes
+def _record(
     request: GroupRequest,
     client: ApiClient,
-    legs: Sequence[AskedLeg],
-    shared: list[tuple[str, bool]],
+    legs: Sequence[ProposedLeg],
     expected: Payoff | None,
-    body_hash: str,
     *,
-    now: datetime,
-    day: date,
+    body_hash: str,
 ) -> StoredAnswer:
     """Judge every leg and write the group with its orders, or its refusal."""
-    signal = _signal(request, client, legs[0].known, body_hash=body_hash, now=now)
+    now = legs[0].case.now
+    signal = _signal(request, client, legs[0].case, body_hash=body_hash)
     wanted = _group(request, signal, expected, now=now)
     group: OrderGroup | None = wanted
-    judged: list[_Judged] = []
+    judged: list[Judged] = []
     orders: list[Order] = []
     try:
         with transaction.atomic():
             signal.save(force_insert=True)
             wanted.save(force_insert=True)
-            for leg in legs:
-                judged.append(_judge(leg, shared, now=now, day=day))
+            for leg in legs:  # each on the book with the legs before it
+                judged.append(judge(leg.case, gather.read(leg.case)))
                 if judged[-1].verdict.approved:
-                    orders.append(_admit(judged[-1], wanted, request, client, now=now, day=day))
-            if any(not one.verdict.approved for one in judged):
+                    orders.append(_admit(leg, judged[-1], wanted))
+            if any(not one.verdict.approved for one in judged):  # nobody is asked about a group
                 raise _Refused  # noqa: TRY301 the way out of the savepoint
             sharing.begin(wanted, orders)
     except _Refused:
         group, orders = None, []
         for one in judged:
-            _decision(one, now=now).save(force_insert=True)
+            new_decision(one).save(force_insert=True)
     signal.status = (SignalStatus.APPROVED if group else SignalStatus.REFUSED).value
-    status, body = _answer(request, signal, group, orders, judged)
+    status, body = _answer(request, signal, group, orders, list(zip(legs, judged, strict=True)))
     signal.answer_status, signal.answer = status, body
     signal.save(force_insert=group is None)
     told = {"signal": json.loads(body)["signal"], "decision": json.loads(body)["decision"]}
@@ -117,44 +100,14 @@ def _record(  # noqa: PLR0917 all it takes
     return StoredAnswer(status, body, replayed=False, order_id=None, group_id=group_id)
 
 
-def _judge(leg: AskedLeg, shared: list[tuple[str, bool]], *, now: datetime, day: date) -> _Judged:
-    """Judge a leg on the book with the legs before it; nobody can be asked about a group."""
-    seen = gather.read(leg.known, leg.asked, shared, now=now, day=day)
-    judged = gather.judged(leg.known, seen, leg.asked, now=now)
-    return _Judged(leg=leg, seen=seen, facts=judged, verdict=judge(judged))
-
-
-def _admit(
-    one: _Judged,
-    group: OrderGroup,
-    request: GroupRequest,
-    client: ApiClient,
-    *,
-    now: datetime,
-    day: date,
-) -> Order:
-    leg = one.leg
-    _decision(one, now=now).save(force_insert=True)
-    ticket = Ticket(
-        account=request.account,
-        strategy=request.strategy,
-        client=client.name,
-        key=request.signal_id,
-        leg=leg.number,
-        order_type=leg.wanted.order_type,
-        time_in_force=TimeInForce.DAY,
-        correlation_id=request.correlation_id,
-    )
-    order = new_order(ticket, leg.known, one.seen, one.facts, now=now, day=day)
+def _admit(leg: ProposedLeg, judged: Judged, group: OrderGroup) -> Order:
+    new_decision(judged).save(force_insert=True)
+    order = new_order(judged)
     order.group, order.leg = group, leg.number
     if leg.stage:
         order.due_at = None  # until the stage before it is filled
-    admission.admit(order, account=request.account, symbol=leg.wanted.symbol, now=now)
+    admit(order, leg.case)
     return order
-
-
-def _decision(one: _Judged, *, now: datetime) -> Any:
-    return new_decision(one.leg.known, one.verdict, one.facts, now=now)
 
 
 def _answer(
@@ -162,12 +115,12 @@ def _answer(
     signal: Signal,
     group: OrderGroup | None,
     orders: Sequence[Order],
-    judged: Sequence[_Judged],
+    judged: Sequence[tuple[ProposedLeg, Judged]],
 ) -> tuple[int, str]:
     """Return the status and body that this key gets, now and ever after."""
     checks = [
-        {"leg": one.leg.number, "symbol": one.leg.wanted.symbol} | check.as_json()
-        for one in judged
+        {"leg": leg.number, "symbol": leg.wanted.symbol} | check.as_json()
+        for leg, one in judged
         for check in one.verdict.checks
     ]
     status = DecisionStatus.REFUSED if group is None else DecisionStatus.APPROVED
@@ -180,14 +133,14 @@ def _answer(
         group=None if group is None else group.pk,
     )
     if group is None:
-        failing = [check for one in judged for check in one.verdict.checks]
+        failing = [check for _, one in judged for check in one.verdict.checks]
         problem = refusal_problem(Verdict(status, failing))
         if not problem["errors"]:  # each would pass, but nobody can approve a group
             said = "in SUPERVISED mode groups are refused: a person approves single signals"
             problem["detail"] = f"system_mode: {said}"
             problem["errors"] = [{"field": "system_mode", "code": "system_mode", "detail": said}]
         return 422, json.dumps(problem | {"signal": shown, "decision": decision, "group": None})
-    symbols = {one.leg.number: one.leg.wanted.symbol for one in judged}
+    symbols = {leg.number: leg.wanted.symbol for leg, _ in judged}
     legs = [
         order_json(order, account=request.account, symbol=symbols[order.leg or 0])
         for order in sorted(orders, key=lambda order: order.leg or 0)
@@ -201,21 +154,19 @@ def _answer(
     return 202, json.dumps(body)
 
 
-def _signal(
-    request: GroupRequest, client: ApiClient, known: References, *, body_hash: str, now: datetime
-) -> Signal:
+def _signal(request: GroupRequest, client: ApiClient, case: Case, *, body_hash: str) -> Signal:
     return Signal(
-        pk=known.signal_id,
+        pk=case.references.signal_id,
         client=client,
         strategy=request.strategy,
         signal_id=request.signal_id,
         body_hash=body_hash,
         body=json_body(request.body),
-        connection_id=known.connection_id,
+        connection_id=case.references.connection_id,
         action=Action.GROUP.value,
         status=SignalStatus.APPROVED.value,
         generated_at=request.generated_at,
-        received_at=now,
+        received_at=case.now,
         correlation_id=request.correlation_id,
         reason=request.reason,
         answer_status=0,

@@ -7,12 +7,11 @@ one flush follows before anything leaves this process (`locks.flush_after_commit
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 
-from brokers.calendars import trading_days
 from brokers.contract import Side
 from execution_site.floor.events import EventRow, EventType, event_row
 from orders import hints
@@ -21,19 +20,21 @@ from orders.intake.requests import (
     IdempotencyConflict,
     InvalidSignal,
     SignalRequest,
+    field_error,
     hash_body,
     json_body,
+    open_case,
 )
 from orders.judging import gather
-from orders.judging.admission import Ticket, new_decision, new_order
-from orders.judging.situation import Asked, References, Situation, UnknownNames
+from orders.judging.admission import judge, new_decision, new_order
+from orders.judging.case import Case, OrderSpec, Proposed
+from orders.judging.situation import References, Situation
 from orders.models import Action, ApiClient, Approval, Order, Signal, SignalStatus
 from orders.order_state import cancel_entries
 from orders.payloads import order_json, refusal_problem, signal_json
 from portfolio.models import Position
 from risk import locks
-from risk.facts import Facts
-from risk.gate import DecisionStatus, Verdict, judge
+from risk.gate import DecisionStatus, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +57,20 @@ def submit_signal(request: SignalRequest, *, client: ApiClient, now: datetime) -
     :raises InvalidSignal: no such account or symbol, or an order that would have expired
     :raises IdempotencyConflict: the key was used with another body
     """
-    known = references(request.account, request.symbol, now=now)
-    market_now = known.clock or now
+    case = open_case(proposed_by(request, client), spec_of(request, client), now=now)
+    market_now = case.references.clock or now
     if request.expires_at is not None and request.expires_at <= market_now:
-        raise InvalidSignal([_error("expires_at", "in_the_past", "the order would have expired")])
-    day = trading_days.trading_date(market_now, roll=known.roll_time, zone=known.roll_zone)
-    asked = asked_by(request, client)
+        late = field_error("expires_at", "in_the_past", "the order would have expired")
+        raise InvalidSignal([late])
     with transaction.atomic(durable=True):
-        shared = gather.lock(known, asked, now=now)
-        lock_rows(request, known)
-        seen = gather.read(known, asked, shared, now=now, day=day)
+        (case,) = gather.lock([case])
+        lock_rows(request, case.references)
+        situation = gather.read(case)
         body_hash = hash_body(request.body)
-        if seen.stored_hash is not None:
-            outcome = _stored(seen, body_hash)
+        if situation.stored_hash is not None:
+            outcome = _stored(situation, body_hash)
         else:
-            judged = gather.judged(known, seen, asked, now=now)
-            outcome = _record(
-                request, client, known, seen, judged, body_hash=body_hash, now=now, day=day
-            )
+            outcome = _record(request, client, case, situation, body_hash=body_hash)
     if outcome.order_id is not None and not outcome.replayed:
         hints.transmit(request.account)
     return outcome
@@ -121,44 +118,36 @@ def stored_answer(
 
 
 def _record(
-    request: SignalRequest,
-    client: ApiClient,
-    known: References,
-    seen: Situation,
-    judged: Facts,
-    *,
-    body_hash: str,
-    now: datetime,
-    day: date,
+    request: SignalRequest, client: ApiClient, case: Case, situation: Situation, *, body_hash: str
 ) -> StoredAnswer:
     """Judge the signal and write it, with its order when it was approved."""
-    verdict, decision, order = None, None, None
+    judged, decision, order = None, None, None
     if request.action is not Action.HOLD:
-        verdict = judge(judged)
-        decision = new_decision(known, verdict, judged, now=now)
-        if verdict.approved:
-            wanted = ticket(request, client=client.name, signal_id=known.signal_id)
-            order = new_order(wanted, known, seen, judged, now=now, day=day)
-    signal = _signal(request, client, known, verdict, now=now, body_hash=body_hash)
+        judged = judge(case, situation)
+        decision = new_decision(judged)
+        if judged.verdict.approved:
+            order = new_order(judged, signal_id=case.references.signal_id)
+    verdict = None if judged is None else judged.verdict
+    signal = _signal(request, client, case, verdict, body_hash=body_hash)
     status, answer = _answer(request, signal, verdict, order)
     signal.answer_status, signal.answer = status, answer
-    written = _events(request, signal, verdict, order, now=now)
+    written = _events(request, signal, verdict, order, now=case.now)
     insert.write(
-        insert.Recording(signal=signal, decision=decision, order=order, events=written, at=now)
+        insert.Recording(signal=signal, decision=decision, order=order, events=written, at=case.now)
     )
-    if verdict is not None and verdict.status is DecisionStatus.AWAITING_APPROVAL:
+    if judged is not None and judged.verdict.status is DecisionStatus.AWAITING_APPROVAL:
         Approval.objects.create(
             signal=signal,
-            asked_at=now,
-            expires_at=now + judged.good_for,
-            price=judged.mid,
+            asked_at=case.now,
+            expires_at=case.now + judged.facts.good_for,
+            price=judged.facts.mid,
         )
     elif request.action is Action.EXIT and verdict is not None and _may_cancel_entries(verdict):
         cancel_entries(
             connection_id=signal.connection_id,
             strategy=request.strategy,
-            instrument_id=known.instrument_id,
-            now=now,
+            instrument_id=case.references.instrument_id,
+            now=case.now,
         )
     return StoredAnswer(status, answer, replayed=False, order_id=order.pk if order else None)
 
@@ -183,10 +172,12 @@ def lock_rows(request: SignalRequest, known: References) -> None:
         locks.rows(Position.objects.filter(**own))
 
 
-def asked_by(request: SignalRequest, client: ApiClient, *, approved_by: str | None = None) -> Asked:
+def proposed_by(
+    request: SignalRequest, client: ApiClient, *, approved_by: str | None = None
+) -> Proposed:
     """Return the order a signal asks for, as risk sees it."""
     side = None if request.action in {Action.EXIT, Action.HOLD} else Side(request.action.value)
-    return Asked(
+    return Proposed(
         account=request.account,
         strategy=request.strategy,
         symbol=request.symbol,
@@ -204,33 +195,27 @@ def asked_by(request: SignalRequest, client: ApiClient, *, approved_by: str | No
     )
 
 
-def ticket(request: SignalRequest, *, client: str, signal_id: int, approved_by: str = "") -> Ticket:
-    """Return what a signal's order is, beyond what it is judged by."""
-    return Ticket(
-        account=request.account,
-        strategy=request.strategy,
-        client=client,
-        key=request.signal_id,
-        signal_id=signal_id,
-        order_type=request.order_type,
+def spec_of(request: SignalRequest, client: ApiClient) -> OrderSpec:
+    """Return what a signal's order is beyond what it is judged by."""
+    return OrderSpec(
+        client=client.name,
         time_in_force=request.time_in_force,
         expires_at=request.expires_at,
         post_only=request.post_only,
         reference_price=request.reference_price,
         correlation_id=request.correlation_id,
-        approved_by=approved_by,
     )
 
 
 def _signal(
     request: SignalRequest,
     client: ApiClient,
-    known: References,
+    case: Case,
     verdict: Verdict | None,
     *,
-    now: datetime,
     body_hash: str,
 ) -> Signal:
+    known = case.references
     status = SignalStatus.HELD if verdict is None else SignalStatus(verdict.status.value)
     return Signal(
         pk=known.signal_id,
@@ -246,7 +231,7 @@ def _signal(
         status=status.value,
         decision_id=None if verdict is None else known.decision_id,
         generated_at=request.generated_at,
-        received_at=now,
+        received_at=case.now,
         correlation_id=request.correlation_id,
         reason=request.reason,
     )
@@ -291,31 +276,14 @@ def _events(
     return written
 
 
-def references(account: str, symbol: str, *, now: datetime) -> References:
-    """Read what an order names.
-
-    :raises InvalidSignal: there is no such account or symbol
-    """
-    try:
-        return gather.references(account, symbol, now=now)
-    except UnknownNames as e:
-        errors = []
-        if e.account:
-            errors.append(_error("account", "unknown_account", "no such account"))
-        if e.symbol:
-            errors.append(_error("symbol", "unknown_symbol", "no such instrument"))
-        raise InvalidSignal(errors) from e
-
-
-def _error(name: str, code: str, detail: str) -> dict[str, str]:
-    return {"field": name, "code": code, "detail": detail}
-
-
-def _stored(seen: Situation, body_hash: str) -> StoredAnswer:
-    if seen.stored_hash != body_hash:
+def _stored(situation: Situation, body_hash: str) -> StoredAnswer:
+    if situation.stored_hash != body_hash:
         raise IdempotencyConflict
-    if seen.stored_status is None or seen.stored_answer is None:
+    if situation.stored_status is None or situation.stored_answer is None:
         raise ValueError("a stored signal without its answer")
     return StoredAnswer(
-        seen.stored_status, seen.stored_answer, replayed=True, order_id=seen.stored_order
+        situation.stored_status,
+        situation.stored_answer,
+        replayed=True,
+        order_id=situation.stored_order,
     )

@@ -8,6 +8,7 @@ something is held: it waits longer from try to try (`PAUSES`), and tells people 
 
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -20,8 +21,8 @@ from brokers.instruments.kinds import decimal_text
 from execution_site.floor.events import EventType, record_event
 from orders import hints
 from orders.judging import gather
-from orders.judging.admission import Ticket, decide
-from orders.judging.situation import Asked
+from orders.judging.case import OrderSpec, Proposed
+from orders.judging.close_position import close_position
 from orders.lifecycle import OPEN, OrderStatus
 from orders.models import Action, MassAction, Order, Origin, PositionClose
 from orders.models.mass_action import Progress
@@ -106,16 +107,14 @@ def take_over(close_id: int, *, now: datetime) -> None:
 def advance(close_id: int, *, now: datetime) -> None:
     """Do what is left of a close. Safe to call twice, and at any time."""
     close = _read(close_id)
-    account, symbol = close.connection.name, close.instrument.symbol
-    asked = _asked(close)
-    known = gather.references(account, symbol, now=now)
-    day = close.connection.trading_date(known.clock or now)
+    account = close.connection.name
+    case = gather.open_case(_proposed(close), _spec(close), now=now)
     with transaction.atomic(durable=True):
-        shared = gather.lock(known, asked, now=now)
+        (case,) = gather.lock([case])
         locks.rows(PositionClose.objects.filter(pk=close_id))
         locks.rows(_position(close))
         close = _read(close_id)
-        if close.status != Progress.WORKING or not _settle_order(close, now=now):
+        if close.status != Progress.WORKING or not _take_in_order(close, now=now):
             return
         held = _position(close).values_list("quantity", flat=True).first() or Decimal(0)
         if reason := _is_over(close, held):
@@ -124,21 +123,15 @@ def advance(close_id: int, *, now: datetime) -> None:
         if not held:
             _wait(close, "", now + LOOK_AGAIN, now=now)  # entries that still work may fill
             return
-        seen = gather.read(known, asked, shared, now=now, day=day)
-        can_close = gather.closable(seen, Side.SELL if held > 0 else Side.BUY)
-        if not can_close:  # what they do not close is closed here
-            _wait(close, "it is being closed by other orders", now + LOOK_AGAIN, now=now)
-            return
-        quantity = can_close if close.quantity is None else min(can_close, close.quantity)
-        decided = decide(
-            known,
-            seen,
-            _asked(close, quantity),
-            _ticket(close),
-            now=now,
-            day=day,
+        decided = close_position(
+            replace(case, spec=_spec(close)),
+            side=Side.SELL if held > 0 else Side.BUY,
+            most=close.quantity,
             keeps_refusal=not close.detail,
         )
+        if decided is None:  # what they do not close is closed here
+            _wait(close, "it is being closed by other orders", now + LOOK_AGAIN, now=now)
+            return
         if decided.order is None:
             close.turned_away += 1
             _wait(close, f"refused: {decided.refusal}", now + _pause(close), now=now)
@@ -171,15 +164,15 @@ def _origin(close: PositionClose) -> Origin:
     return Origin.EXIT if close.action_id is None else Origin.FLATTEN
 
 
-def _asked(close: PositionClose, quantity: Decimal | None = None) -> Asked:
+def _proposed(close: PositionClose) -> Proposed:
     """Return the order as risk sees it; an EXIT's is of the type and at the prices it asked for."""
     first = close.signal.order if close.signal else None
-    return Asked(
+    return Proposed(
         account=close.connection.name,
         strategy=close.strategy,
         symbol=close.instrument.symbol,
         side=None,
-        quantity=quantity,
+        quantity=None,
         order_type=OrderType(first.order_type) if first else OrderType.MARKET,
         limit_price=first.limit_price if first else None,
         stop_price=first.stop_price if first else None,
@@ -189,23 +182,18 @@ def _asked(close: PositionClose, quantity: Decimal | None = None) -> Asked:
     )
 
 
-def _ticket(close: PositionClose) -> Ticket:
+def _spec(close: PositionClose) -> OrderSpec:
     first = close.signal.order if close.signal else None
-    return Ticket(
-        account=close.connection.name,
-        strategy=close.strategy,
+    return OrderSpec(
         client="engine",
-        key=f"close/{close.pk}",
         leg=close.sent,
-        origin=_origin(close),
-        order_type=OrderType(first.order_type) if first else OrderType.MARKET,
         time_in_force=TimeInForce(first.time_in_force) if first else TimeInForce.DAY,
         expires_at=first.expires_at if first else None,
         correlation_id=first.correlation_id if first else "",
     )
 
 
-def _settle_order(close: PositionClose, *, now: datetime) -> bool:
+def _take_in_order(close: PositionClose, *, now: datetime) -> bool:
     """Take in what became of the order at work; tell whether the close can go on."""
     order = close.order
     if order is None:

@@ -1,79 +1,72 @@
 """What the gate must know to judge an order: references first, the rest after the locks."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from brokers.calendars.trading_days import trading_date
 from brokers.contract import Side
 from brokers.instruments.kinds import InstrumentKind
 from brokers.instruments.rows import EXPIRES_AT, FREEZE_QUANTITY, LOT_SIZE, in_force
 from execution_site.floor import statements
 from orders.judging import situation_sql
-from orders.judging.situation import Asked, References, Situation, UnknownNames
+from orders.judging.case import Case, OrderSpec, Proposed
+from orders.judging.situation import References, Situation, UnknownNames
 from risk import locks
 from risk.checks.verdict import seconds
-from risk.facts import Facts, Held, Limit, SystemMode, UnitGreeks
+from risk.facts import Facts, Limit, SystemMode, UnitGreeks
 from risk.kills import strictest
 from risk.limits import GREEK_OF, Metric
 
-DECIMALS = ("net", "own", "buys", "sells", "own_buys", "own_sells", "closing_buys", "closing_sells")
 
+def open_case(proposed: Proposed, spec: OrderSpec, *, now: datetime) -> Case:
+    """Read what an order names and does not change while we judge; `now` is the wall's time.
 
-def references(account: str, symbol: str, *, now: datetime) -> References:
-    """Read what does not change while we judge; the ids are lost when nothing comes of them.
+    The ids drawn for it are lost when nothing comes of it.
 
     :raises UnknownNames: saying which
     """
-    params = {"account": account, "symbol": symbol, "now": now}
-    found = References(*statements.one(_REFERENCES, params))
-    if not found.connection_id or not found.instrument_id:
-        raise UnknownNames(account=not found.connection_id, symbol=not found.instrument_id)
-    return found
+    params = {"account": proposed.account, "symbol": proposed.symbol, "now": now}
+    row = statements.record(_REFERENCES, params)
+    if not row["connection_id"] or not row["instrument_id"]:
+        raise UnknownNames(account=not row["connection_id"], symbol=not row["instrument_id"])
+    found = References(**row)
+    day = trading_date(found.clock or now, roll=found.roll_time, zone=found.roll_zone)
+    return Case(proposed=proposed, spec=spec, references=found, now=now, day=day)
 
 
-def lock(known: References, asked: Asked, *, now: datetime) -> list[tuple[str, bool]]:
-    """Take the locks a verdict needs before those of rows; return the shared limits that apply.
+def lock(cases: Sequence[Case]) -> list[Case]:
+    """Take the locks, before those of rows, that verdicts on these need.
 
-    `now` is the wall's time.
+    They are of one account, strategy and key. Return them with the shared limits that apply.
     """
-    return lock_all([known], [asked], now=now)
-
-
-def lock_all(
-    known: Sequence[References], asked: Sequence[Asked], *, now: datetime
-) -> list[tuple[str, bool]]:
-    """Take the locks that verdicts on several orders of one account, strategy and key need."""
-    first = asked[0]
-    key = locks.key_name(first.client_id, first.strategy, first.key)
-    instruments = [one.instrument_id for one in known]
-    locks.to_judge(key, connection_id=known[0].connection_id, instrument_ids=instruments)
-    scope = _scope(known[0], first, now=now)
-    if len(asked) > 1:
+    first = cases[0]
+    key = locks.key_name(first.proposed.client_id, first.proposed.strategy, first.proposed.key)
+    instruments = [case.references.instrument_id for case in cases]
+    locks.to_judge(key, connection_id=first.references.connection_id, instrument_ids=instruments)
+    scope = _scope(first)
+    if len(cases) > 1:
         scope |= {
-            "symbol": [one.symbol for one in asked],
-            "underlying": [one.underlying for one in known],
+            "symbol": [case.proposed.symbol for case in cases],
+            "underlying": [case.references.underlying for case in cases],
         }
-    return locks.shared_limits(scope)
+    shared = tuple(locks.shared_limits(scope))
+    return [replace(case, shared=shared) for case in cases]
 
 
-def read(
-    known: References,
-    asked: Asked,
-    shared: list[tuple[str, bool]],
-    *,
-    now: datetime,
-    day: date,
-) -> Situation:
-    """Read, after the locks, all that can change; `day` is the account's trading day."""
-    valued = [spans for metric, spans in shared if metric in situation_sql.OF_THE_BOOK]
-    greeks = any(metric in GREEK_OF for metric, _ in shared)
-    params = _scope(known, asked, now=now) | {
-        "wall": now,
+def read(case: Case) -> Situation:
+    """Read, in the statement after the locks, all that can change."""
+    asked, known = case.proposed, case.references
+    valued = [spans for metric, spans in case.shared if metric in situation_sql.OF_THE_BOOK]
+    greeks = any(metric in GREEK_OF for metric, _ in case.shared)
+    params = _scope(case) | {
+        "wall": case.now,
         "replayed": known.clock is not None,
         "instrument": known.instrument_id,
         "currency": known.currency,
-        "day": day,
+        "day": case.day,
         "except": asked.excluding,
         "client": asked.client_id,
         "key": asked.key,
@@ -83,92 +76,57 @@ def read(
         "stop_price": asked.stop_price,
     }
     sql = situation_sql.statement(book=bool(valued), greeks=greeks, spans=any(valued))
-    return _situation(statements.one(sql, params))
+    return _situation(statements.record(sql, params))
 
 
-def _scope(known: References, asked: Asked, *, now: datetime) -> dict[str, Any]:
+def _scope(case: Case) -> dict[str, Any]:
     return {
-        "connection": known.connection_id,
-        "strategy": asked.strategy,
-        "symbol": asked.symbol,
-        "underlying": known.underlying,
-        "now": known.clock or now,
+        "connection": case.references.connection_id,
+        "strategy": case.proposed.strategy,
+        "symbol": case.proposed.symbol,
+        "underlying": case.references.underlying,
+        "now": case.references.clock or case.now,
     }
 
 
-def _situation(row: tuple[Any, ...]) -> Situation:
-    (body_hash, answer_status, answer, order_id), row = row[:4], row[4:]
-    (mode, live, installation, kill, breakers), row = row[:5], row[5:]
-    (bid, ask, bid_size, ask_size, last, has_book, quoted_at), row = row[:7], row[7:]
-    (limits, allowed, denied), row = row[:3], row[3:]
-    greeks, row = row[0], row[1:]
-    held = dict(zip(DECIMALS, row[:8], strict=True))
-    best_buy, best_sell, same_at, account_pnl = row[8:]
-    level, scope = strictest(kill)
+def _situation(row: dict[str, Any]) -> Situation:
+    level, scope = strictest(row.pop("kill"))
+    pnl = row.pop("account_pnl")
+    read: dict[str, Any] = {
+        "mode": SystemMode(row.pop("mode")),
+        "breakers": tuple(row.pop("breakers") or ()),
+        "limits": tuple(map(_limit, row.pop("limits") or ())),
+        "allowed": tuple(map(tuple, row.pop("allowed") or ())),
+        "denied": tuple(row.pop("denied") or ()),
+    }
     return Situation(
-        body_hash,
-        answer_status,
-        answer,
-        order_id,
-        SystemMode(mode),
-        live,
-        installation,
-        level,
-        scope,
-        tuple(breakers or ()),
-        bid,
-        ask,
-        bid_size,
-        ask_size,
-        last,
-        has_book,
-        quoted_at,
-        tuple(map(_limit, limits or ())),
-        tuple(tuple(names) for names in (allowed or ())),
-        tuple(denied or ()),
-        greeks,
-        Held(net=held["net"], buys=held["buys"], sells=held["sells"]),
-        Held(net=held["own"], buys=held["own_buys"], sells=held["own_sells"]),
-        held["closing_buys"],
-        held["closing_sells"],
-        best_buy,
-        best_sell,
-        same_at,
-        None if account_pnl is None else Decimal(account_pnl),
+        **row,
+        **read,
+        kill_level=level,
+        kill_scope=scope,
+        account_pnl=None if pnl is None else Decimal(pnl),
     )
 
 
-def _limit(row: list[Any]) -> Limit:
-    limit_id, version, metric, value, scope, by_strategy, used, low, at = row
-    return Limit(
-        id=limit_id,
-        version=version,
-        metric=Metric(metric),
-        value=Decimal(value),
-        scope=scope or "everything",
-        by_strategy=by_strategy,
-        used=None if used is None else Decimal(used),
-        low=None if low is None else Decimal(low),
-        at=None if at is None else datetime.fromisoformat(at),
-    )
+def _limit(row: dict[str, Any]) -> Limit:
+    used, low, at = row["used"], row["low"], row["at"]
+    read: dict[str, Any] = {
+        "metric": Metric(row["metric"]),
+        "value": Decimal(row["value"]),
+        "used": None if used is None else Decimal(used),
+        "low": None if low is None else Decimal(low),
+        "at": None if at is None else datetime.fromisoformat(at),
+    }
+    return Limit(**row | read)
 
 
-def closable(seen: Situation, side: Side) -> Decimal:
-    """Return what `side` can still close: what is held less what working orders already take."""
-    held, taken = (
-        (seen.strategy.net, seen.closing_sells)
-        if side is Side.SELL
-        else (-seen.strategy.net, seen.closing_buys)
-    )
-    return max(held - taken, Decimal(0))
-
-
-def judged(known: References, seen: Situation, asked: Asked, *, now: datetime) -> Facts:
-    """Return what risk judges an order by; `now` is the wall's time."""
+def facts_for(case: Case, seen: Situation) -> Facts:
+    """Return what risk judges an order by."""
+    asked, known, now = case.proposed, case.references, case.now
     side = asked.side
     if side is None:
         side = Side.BUY if seen.strategy.net < 0 else Side.SELL
-    can_close = closable(seen, side) if asked.reduce_only else None
+    can_close = seen.closable(side) if asked.reduce_only else None
     quantity = asked.quantity
     if quantity is None:
         quantity = can_close or Decimal(0)
@@ -239,19 +197,22 @@ def _unit_greeks(known: References, seen: Situation) -> UnitGreeks | None:
 
 _NOW = "coalesce(clock.now, %(now)s::timestamptz)"
 _REFERENCES = f"""
-SELECT c.id, coalesce(c.is_enabled, false), c.day_roll_time, c.day_roll_zone, c.environment,
-       c.capital, coalesce(c.is_reconciling, false), c.clock_offset,
-       i.id, i.kind, i.currency, i.multiplier, i.tick_size, {LOT_SIZE},
-       coalesce(i.is_tradable, false), coalesce(nullif(i.underlying, ''), i.symbol),
-       {FREEZE_QUANTITY}, i.min_notional, i.margin_rate, {EXPIRES_AT},
-       i.strike, i."right",
+SELECT c.id AS connection_id, coalesce(c.is_enabled, false) AS connection_enabled,
+       c.day_roll_time AS roll_time, c.day_roll_zone AS roll_zone, c.environment, c.capital,
+       coalesce(c.is_reconciling, false) AS reconciling, c.clock_offset,
+       i.id AS instrument_id, i.kind, i.currency, i.multiplier, i.tick_size,
+       {LOT_SIZE} AS lot_size, coalesce(i.is_tradable, false) AS is_tradable,
+       coalesce(nullif(i.underlying, ''), i.symbol) AS underlying,
+       {FREEZE_QUANTITY} AS freeze_quantity, i.min_notional, i.margin_rate,
+       {EXPIRES_AT} AS expires_at, i.strike, i."right",
        coalesce((SELECT s.closes_at > {_NOW} FROM brokers_exchangesession s
                  WHERE s.exchange = i.exchange AND s.opens_at <= {_NOW}
                  ORDER BY s.opens_at DESC LIMIT 1),
                 (SELECT false FROM brokers_exchangesession s
-                 WHERE s.exchange = i.exchange LIMIT 1)),
-       clock.now, nextval('orders_signal_id_seq'), nextval('risk_riskdecision_id_seq'),
-       nextval('orders_order_id_seq')
+                 WHERE s.exchange = i.exchange LIMIT 1)) AS in_session,
+       clock.now AS clock, nextval('orders_signal_id_seq') AS signal_id,
+       nextval('risk_riskdecision_id_seq') AS decision_id,
+       nextval('orders_order_id_seq') AS order_id
 FROM (SELECT 1) AS one
 LEFT JOIN brokers_brokerconnection c ON c.name = %(account)s
 LEFT JOIN brokers_marketclock clock ON clock.connection_id = c.id

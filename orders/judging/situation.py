@@ -1,14 +1,14 @@
-"""What is known when an order is judged: what it names, what it asks, and the state it meets."""
+"""What is known when an order is judged: what it names, and the state it meets."""
 
 from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
 
-from brokers.contract import OrderType, Side
-from risk.facts import Change, GroupRisk, Held, KillLevel, Limit, SystemMode
+from brokers.contract import Side
+from risk.facts import Held, KillLevel, Limit, SystemMode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class References:
     """The connection and instrument an order names, and ids drawn for what it will become.
 
@@ -44,9 +44,15 @@ class References:
     order_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """The state an order is judged against."""
+    """The state an order is judged against: the columns of situation_sql.py, by name.
+
+    `stored_*` are of the signal that had this key before. `net`, `buys` and `sells` are the
+    account's in the instrument, `own_*` the strategy's, `closing_*` what its reduce-only orders
+    take; `best_*` the prices of the account's own working orders. `greeks` are one unit's.
+    `same_at` is when the same order last came, `account_pnl` what the account has made.
+    """
 
     stored_hash: str | None
     stored_status: int | None
@@ -69,8 +75,12 @@ class Situation:
     allowed: tuple[tuple[str, ...], ...]
     denied: tuple[str, ...]
     greeks: list[Decimal] | None
-    account: Held
-    strategy: Held
+    net: Decimal
+    buys: Decimal
+    sells: Decimal
+    own_net: Decimal
+    own_buys: Decimal
+    own_sells: Decimal
     closing_buys: Decimal
     closing_sells: Decimal
     best_buy: Decimal | None
@@ -78,35 +88,24 @@ class Situation:
     same_at: datetime | None
     account_pnl: Decimal | None
 
+    @property
+    def account(self) -> Held:
+        """Return what the account holds and works in the instrument."""
+        return Held(net=self.net, buys=self.buys, sells=self.sells)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """The order that somebody asks for, as far as risk is concerned.
+    @property
+    def strategy(self) -> Held:
+        """Return what the strategy holds and works in the instrument."""
+        return Held(net=self.own_net, buys=self.own_buys, sells=self.own_sells)
 
-    `side` None closes what is held, `quantity` None all of it that can be closed; `excluding` is an
-    order of ours whose place it takes, `filled` what that one has traded, `change` what the new
-    terms do to it; `group` is what the whole risks that it is a leg of.
-    """
-
-    account: str
-    strategy: str
-    symbol: str
-    side: Side | None
-    quantity: Decimal | None
-    order_type: OrderType = OrderType.MARKET
-    limit_price: Decimal | None = None
-    stop_price: Decimal | None = None
-    reduce_only: bool = False
-    generated_at: datetime | None = None
-    valid_until: datetime | None = None
-    origin: str = "SIGNAL"
-    approved_by: str | None = None
-    client_id: int = 0
-    key: str = ""
-    change: Change | None = None
-    excluding: int = 0
-    filled: Decimal = Decimal(0)
-    group: GroupRisk | None = None
+    def closable(self, side: Side) -> Decimal:
+        """Return what `side` can still close: what is held less what working orders take."""
+        held, taken = (
+            (self.own_net, self.closing_sells)
+            if side is Side.SELL
+            else (-self.own_net, self.closing_buys)
+        )
+        return max(held - taken, Decimal(0))
 
 
 class UnknownNames(Exception):

@@ -84,7 +84,9 @@ def tables(db):
     with databases.as_owner() as owner:
         rows = owner.execute(
             "SELECT table_name, array_agg(column_name::text ORDER BY ordinal_position)"
-            " FROM information_schema.columns WHERE table_schema = 'public' GROUP BY 1"
+            " FROM information_schema.columns JOIN information_schema.tables"
+            " USING (table_schema, table_name)"
+            " WHERE table_schema = 'public' AND table_type = 'BASE TABLE' GROUP BY 1"
         ).fetchall()
     assert len(rows) > 40
     return dict(rows)
@@ -112,6 +114,30 @@ def test_every_change_of_every_table_is_refused(connect, tables, role):
     refused += [s.format(t=t, c=tables[t][0]) for t in fixed for s in CHANGES.values()]
     with connect(role) as session:
         assert passed(session, [*refused, *EVERYWHERE]) == []
+
+
+@pytest.mark.parametrize("role", [APPLICATION, READER])
+def test_views_are_read_and_nothing_else(connect, role):
+    with databases.as_owner() as owner:
+        views = owner.execute(
+            "SELECT viewname FROM pg_views WHERE schemaname = 'public'"
+        ).fetchall()
+        changes = "INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER"
+        asked = "SELECT has_any_column_privilege(%s, %s, 'SELECT'), has_table_privilege(%s, %s, %s)"
+        rights = [
+            owner.execute(asked, (role, name, role, name, changes)).fetchone() for (name,) in views
+        ]
+    assert rights == [(True, False)] * len(views)
+    refused = [
+        "DROP VIEW {v}",
+        "ALTER VIEW {v} RENAME TO other",
+        "ALTER VIEW {v} OWNER TO CURRENT_USER",
+    ]
+    with connect(role) as session:
+        assert (
+            passed(session, [s.format(v=f"VIEW {name}") for (name,) in views for s in refused])
+            == []
+        )
 
 
 def test_no_function_of_a_trigger_can_be_replaced(connect):

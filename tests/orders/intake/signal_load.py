@@ -24,7 +24,7 @@ from django.db import OperationalError, connections  # noqa: E402
 from execution_site.floor import statements  # noqa: E402
 from orders.intake.requests import SignalRequest  # noqa: E402
 from orders.intake.submit_signal import submit_signal  # noqa: E402
-from orders.judging import gather, situation_sql  # noqa: E402
+from orders.judging import situation_sql  # noqa: E402
 from orders.models import Action, ApiClient  # noqa: E402
 from risk import locks  # noqa: E402
 
@@ -53,7 +53,7 @@ def lock_and_read_at_once():
         sql = plain(**how).strip().replace("WITH ", locked, 1)
         return f"{sql} AND (SELECT n FROM locked) >= 0"
 
-    situation_sql.statement = gather.usage.statement = merged
+    situation_sql.statement = merged
 
 
 MUTANTS = {"": lambda: None, "no_locks": no_locks, "lock_and_read_at_once": lock_and_read_at_once}

@@ -4,7 +4,7 @@ Each history ends at noon, six hours after the account's day has rolled.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -18,7 +18,7 @@ from brokers.models import Instrument
 from orders.booking import venue_reports
 from orders.control import breakers, limit_use
 from orders.judging import gather
-from orders.judging.situation import Asked
+from orders.judging.case import OrderSpec, Proposed
 from orders.models import Order
 from portfolio.models import Position
 from risk import days
@@ -282,12 +282,13 @@ def test_what_the_day_has_lost(desk, history, lost, fallen):
 
 def _facts(day):
     """Return what a verdict on one share of AAPL would be made of."""
-    asked = Asked(account="paper", strategy="alpha", symbol="AAPL", side=BUY, quantity=Decimal(1))
-    known = gather.references("paper", "AAPL", now=datetime.now(UTC))
+    wanted = Proposed(
+        account="paper", strategy="alpha", symbol="AAPL", side=BUY, quantity=Decimal(1)
+    )
+    case = gather.open_case(wanted, OrderSpec(client="rest"), now=datetime.now(UTC))
     with transaction.atomic():
-        shared = gather.lock(known, asked, now=datetime.now(UTC))
-        seen = gather.read(known, asked, shared, now=datetime.now(UTC), day=day)
-    return gather.judged(known, seen, asked, now=datetime.now(UTC))
+        (case,) = gather.lock([replace(case, day=day)])
+        return gather.facts_for(case, gather.read(case))
 
 
 def test_the_account_is_the_sum_of_its_strategies_and_each_is_by_itself(desk):

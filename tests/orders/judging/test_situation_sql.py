@@ -12,7 +12,7 @@ from brokers.contract import QuoteUpdate, Side
 from brokers.models import BrokerConnection, Instrument
 from orders.control import limit_use
 from orders.judging import gather
-from orders.judging.situation import Asked
+from orders.judging.case import OrderSpec, Proposed
 from orders.models import Order, Origin
 from portfolio.models import OptionGreeks, Position
 from risk.gate import judge
@@ -119,14 +119,14 @@ def limits(account):
 
 def look():
     """Return what a verdict on one share of AAPL would be made of, and the state it was read in."""
-    asked = Asked(
+    wanted = Proposed(
         account="paper", strategy="alpha", symbol="AAPL", side=Side.BUY, quantity=Decimal(1)
     )
-    known = gather.references("paper", "AAPL", now=now())
+    case = gather.open_case(wanted, OrderSpec(client="rest"), now=now())
     with transaction.atomic():
-        shared = gather.lock(known, asked, now=now())
-        seen = gather.read(known, asked, shared, now=now(), day=now().date())
-    return gather.judged(known, seen, asked, now=now()), seen
+        (case,) = gather.lock([case])
+        seen = gather.read(case)
+    return gather.facts_for(case, seen), seen
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -9,7 +9,7 @@ import pytest
 from orders.booking import read_sql
 from orders.control import limit_use
 from orders.judging import gather
-from orders.judging.situation import Asked
+from orders.judging.case import OrderSpec, Proposed
 from orders.lifecycle import OrderStatus
 from orders.models import Order
 from orders.payloads import order_json
@@ -73,13 +73,12 @@ def test_gate_grant_clients_and_the_second_way_agree(send, _case, columns, expec
     closing = send("EXIT", 10, transmit=False).order_id
     other = send("EXIT", 1, transmit=False).order_id
     put(closing, **columns)
-    asked = Asked(
+    wanted = Proposed(
         account="paper", strategy="alpha", symbol="AAPL", side=None, quantity=None, reduce_only=True
     )
 
-    known = gather.references("paper", "AAPL", now=now())
-    day = Order.objects.get(pk=closing).trading_date
-    gate = gather.read(known, asked, [], now=now(), day=day).closing_sells - 1
+    case = gather.open_case(wanted, OrderSpec(client="rest"), now=now())
+    gate = gather.read(case).closing_sells - 1
     _, switches = read_sql.with_switches(other)
     order = Order.objects.select_related("connection", "instrument").get(pk=closing)
     (line,) = limit_use.load(["paper"]).lines.values()
