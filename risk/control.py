@@ -20,12 +20,12 @@ from execution_site.floor.events import EventType, record_event
 from execution_site.rest.idempotency import once
 from risk import locks
 from risk.facts import KillLevel, SystemMode
-from risk.kills import EPOCH, KillSwitch, Scope, engaged, of_scope
+from risk.kills import EPOCH, KillSwitch, TradingScope, engaged, of_scope
 from risk.models import SystemControl
 
 DRAIN_TIMEOUT = timedelta(milliseconds=150)
 DRAIN_ROUNDS, DRAIN_ROUNDS_LATER = 20, 2
-EVERYTHING = Scope()
+EVERYTHING = TradingScope()
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +80,8 @@ def control_json(control: SystemControl, kills: Sequence[KillSwitch]) -> dict[st
 
 RELEASED = {
     "active": False,
-    "scope": Scope().as_json(),
-    "covers": str(Scope()),
+    "scope": TradingScope().as_json(),
+    "covers": str(TradingScope()),
     "in_flight": [],
     "level": None,
     "reason": None,
@@ -137,7 +137,7 @@ def engage_kill(
     actor: str,
     reason: str,
     now: datetime,
-    scope: Scope = EVERYTHING,
+    scope: TradingScope = EVERYTHING,
 ) -> KillSwitch:
     """Engage the kill switch: nothing is granted any more beyond what `level` lets through.
 
@@ -156,7 +156,7 @@ def engage_kill(
 
 
 def add_kill(
-    *, level: KillLevel, actor: str, reason: str, now: datetime, scope: Scope
+    *, level: KillLevel, actor: str, reason: str, now: datetime, scope: TradingScope
 ) -> KillSwitch:
     """Engage the kill switch in the caller's transaction, after which the caller drains.
 
@@ -190,7 +190,9 @@ def add_kill(
     return kill
 
 
-def release_kill(*, actor: str, reason: str, now: datetime, scope: Scope = EVERYTHING) -> int:
+def release_kill(
+    *, actor: str, reason: str, now: datetime, scope: TradingScope = EVERYTHING
+) -> int:
     """Release the kill switch of a scope; return how many there were.
 
     :raises audit.ReasonRequired: without a reason
@@ -199,7 +201,7 @@ def release_kill(*, actor: str, reason: str, now: datetime, scope: Scope = EVERY
         return remove_kill(actor=actor, reason=reason, now=now, scope=scope)
 
 
-def remove_kill(*, actor: str, reason: str, now: datetime, scope: Scope) -> int:
+def remove_kill(*, actor: str, reason: str, now: datetime, scope: TradingScope) -> int:
     """Release the kill switch of a scope in the caller's transaction; return how many there were.
 
     Whether it may be released is orders/control/emergency.py's to say, in the same transaction.

@@ -14,7 +14,7 @@ from risk.facts import KillLevel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class TradingScope:
     """What a kill, a cancel or a flatten is about; None narrows nothing."""
 
     account: str | None = None
@@ -66,9 +66,9 @@ class KillSwitch(models.Model):
         return f"{self.level} for {self.scope}"
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> TradingScope:
         """Return what it stops."""
-        return Scope(
+        return TradingScope(
             account=self.connection.name if self.connection else None,
             strategy=self.strategy or None,
             symbol=self.symbol or None,
@@ -101,7 +101,7 @@ def visible(accounts: Iterable[str]) -> list[KillSwitch]:
     return [k for k in engaged() if k.connection is None or k.connection.name in names]
 
 
-def of_scope(scope: Scope) -> "models.QuerySet[KillSwitch]":
+def of_scope(scope: TradingScope) -> "models.QuerySet[KillSwitch]":
     """Return the engaged kill switch of exactly this scope, if there is one."""
     rows = KillSwitch.objects.filter(
         released_at=None, strategy=scope.strategy or "", symbol=scope.symbol or ""

@@ -23,7 +23,7 @@ from brokers.models import Instrument, PaperHolding, PaperOrder, PaperReport, Qu
 from brokers.paper import matching, reading, writing
 from brokers.paper.ledger import ALIAS
 from brokers.paper.matching import CONTEXT, ZERO, Book, Execution, Outcome, Working, commission
-from brokers.paper.rules import AT_ONCE, InvalidTerms, Terms, bad_prices, refusal
+from brokers.paper.rules import AT_ONCE, InvalidTerms, PaperSettings, bad_prices, refusal
 
 INSTANT = timedelta(microseconds=1)
 NO_PARTS: Mapping[str, BarPart] = MappingProxyType({})
@@ -60,19 +60,19 @@ def book_of(quote: Quote | QuoteUpdate) -> Book:
     )
 
 
-def terms_of(account: str, settings: Mapping[str, Any]) -> Terms:
+def terms_of(account: str, settings: Mapping[str, Any]) -> PaperSettings:
     """Return an account's terms.
 
     :raises BrokerUnavailable: they are unusable
     """
     try:
-        return Terms.of(settings)
+        return PaperSettings.of(settings)
     except InvalidTerms as e:
         raise BrokerUnavailable(f"settings of {account}: {e}") from e
 
 
 def meet(
-    order: PaperOrder, market: Market, book: Book, terms: Terms, *, most: Decimal
+    order: PaperOrder, market: Market, book: Book, terms: PaperSettings, *, most: Decimal
 ) -> Outcome | None:
     """Return what a quote does to an order of at most `most`; None where it does not count for it.
 

@@ -38,7 +38,7 @@ class Faults:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class PaperSettings:
     """An account's fill model, its commission in basis points of the notional, and its latency."""
 
     model: FillModel

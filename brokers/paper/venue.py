@@ -33,7 +33,7 @@ from brokers.models import BrokerConnection, PaperOrder, PaperReport
 from brokers.paper import ledger, rules
 from brokers.paper.desk import NO_PARTS, Desk, Market, markets, meet, moves, terms_of, waits
 from brokers.paper.matching import draw
-from brokers.paper.rules import Terms
+from brokers.paper.rules import PaperSettings
 from execution_site.floor.outages import Causes
 
 PAGE = 500
@@ -248,7 +248,7 @@ def ledger_positions(account: str) -> dict[str, Decimal]:
 class _Chances:
     """Draws, for one attempt, which of the account's faults happen to it."""
 
-    def __init__(self, terms: Terms, grant: Grant) -> None:
+    def __init__(self, terms: PaperSettings, grant: Grant) -> None:
         self.terms = terms
         self.attempt = f"{grant.request.client_order_id} {grant.attempt_id} {grant.attempt}"
 
@@ -257,7 +257,7 @@ class _Chances:
         return bool(chance) and draw(self.terms.model.seed, fault, self.attempt) < chance
 
 
-def _repeated(lines: list[PaperReport], terms: Terms) -> Iterator[PaperReport]:
+def _repeated(lines: list[PaperReport], terms: PaperSettings) -> Iterator[PaperReport]:
     for line in lines:
         yield line
         if draw(terms.model.seed, "repeat", str(line.pk)) < terms.faults.repeat:

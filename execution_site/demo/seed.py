@@ -16,7 +16,7 @@ from brokers.models import Broker, BrokerConnection, Environment, Instrument
 from execution_site.demo import chain
 from execution_site.floor import private_files
 from execution_site.models import Seed
-from execution_site.rest.permissions import Scope
+from execution_site.rest.permissions import KeyScope
 from orders.models import ApiClient
 from orders.models.client import issue_key
 from risk import control
@@ -179,7 +179,7 @@ def _strategy_key(seeding: Seeding) -> None:
     is_first = seeding.wants("key", there=client.keys.exists())
     if key_file().exists() or not (is_first or client.keys.filter(revoked_at=None).exists()):
         return
-    _, text = issue_key(client, scopes=[Scope.READ.value, Scope.TRADE.value])
+    _, text = issue_key(client, scopes=[KeyScope.READ.value, KeyScope.TRADE.value])
     with os.fdopen(private_files.opened(key_file(), os.O_WRONLY | os.O_TRUNC), "w") as file:
         json.dump({"key": text}, file)
 

@@ -33,7 +33,7 @@ class Right(StrEnum):
     INSTALLATION = "installation"
 
 
-class Scope(StrEnum):
+class KeyScope(StrEnum):
     """What a key may do."""
 
     READ = "read"
@@ -48,20 +48,20 @@ class Scope(StrEnum):
 class Need:
     """What gives a right: a key's scope, a person's permission; without one, being signed in."""
 
-    scope: Scope
+    scope: KeyScope
     permission: str = ""
     proved: bool = False
 
 
 NEEDS: Mapping[Right, Need] = {
-    Right.READ: Need(Scope.READ),
-    Right.TRADE: Need(Scope.TRADE, "orders.add_signal"),
-    Right.APPROVE: Need(Scope.APPROVE, "risk.approve_change"),
-    Right.KILL: Need(Scope.CONTROL, "risk.engage_kill"),
-    Right.RESET_BREAKER: Need(Scope.CONTROL, "risk.reset_breaker"),
-    Right.RELEASE_KILL: Need(Scope.RELEASE, "risk.release_kill", proved=True),
-    Right.CHANGE_MODE: Need(Scope.INSTALLATION, "risk.change_mode", proved=True),
-    Right.INSTALLATION: Need(Scope.INSTALLATION, "risk.control_installation"),
+    Right.READ: Need(KeyScope.READ),
+    Right.TRADE: Need(KeyScope.TRADE, "orders.add_signal"),
+    Right.APPROVE: Need(KeyScope.APPROVE, "risk.approve_change"),
+    Right.KILL: Need(KeyScope.CONTROL, "risk.engage_kill"),
+    Right.RESET_BREAKER: Need(KeyScope.CONTROL, "risk.reset_breaker"),
+    Right.RELEASE_KILL: Need(KeyScope.RELEASE, "risk.release_kill", proved=True),
+    Right.CHANGE_MODE: Need(KeyScope.INSTALLATION, "risk.change_mode", proved=True),
+    Right.INSTALLATION: Need(KeyScope.INSTALLATION, "risk.control_installation"),
 }
 PUBLIC = ()  # for everybody, signed in or not
 AnyOf = Right | tuple[Right, ...]

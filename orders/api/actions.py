@@ -19,7 +19,7 @@ from orders.api.serializers import Flag
 from orders.control import mass_actions, scopes
 from orders.models import MassAction
 from orders.models.mass_action import Progress
-from risk.kills import Scope as KillScope
+from risk.kills import TradingScope
 
 FILTERS = {
     "kind": parameters.one_of(MassAction.Kind, "kind"),
@@ -102,14 +102,14 @@ class ActionWithdraw(ApiView):
         return Response(mass_actions.describe(get_object_or_404(_visible(request), pk=pk)))
 
 
-def known_scope(request: ApiRequest, values: Mapping[str, Any] | None) -> KillScope:
+def known_scope(request: ApiRequest, values: Mapping[str, Any] | None) -> TradingScope:
     """Return the scope that a body names.
 
     :raises Problem: it names something that does not exist
     """
     given = dict(values or {})
     allow_unknown = given.pop("allow_unknown", False)
-    scope = KillScope(**given)
+    scope = TradingScope(**given)
     try:
         scopes.check(scope, accounts=request.auth.accounts, allow_unknown=allow_unknown)
     except scopes.UnknownScope as e:

@@ -33,7 +33,7 @@ from risk.change_kinds import ChangeKind
 from risk.control import Loosens
 from risk.facts import KillLevel, SystemMode
 from risk.four_eyes import SamePerson
-from risk.kills import Scope as KillScope
+from risk.kills import TradingScope
 from risk.models import Breaker
 
 
@@ -117,7 +117,7 @@ class KillSwitch(ApiView):
         except (NotReleasable, Loosens) as e:
             raise Problem(409, e.code, str(e)) from e
 
-    def _engage(self, request: ApiRequest, scope: KillScope, wanted: Any) -> Response:
+    def _engage(self, request: ApiRequest, scope: TradingScope, wanted: Any) -> Response:
         _, action = emergency.kill(
             scope,
             level=KillLevel(wanted["level"]),
@@ -130,7 +130,7 @@ class KillSwitch(ApiView):
         )
         return self.state(request, None if action is None else action.pk)
 
-    def _release(self, request: ApiRequest, scope: KillScope, reason: str) -> Response:
+    def _release(self, request: ApiRequest, scope: TradingScope, reason: str) -> Response:
         proposed = proposals.propose_or_apply(
             ChangeKind.KILL_RELEASE,
             target=str(scope),

@@ -40,7 +40,7 @@ class Switches:
     mode: SystemMode
     live_trading_enabled: bool
     kill_level: KillLevel | None
-    breakers: bool
+    breaker_tripped: bool
     paced: bool
     epoch: int
     position: Decimal
@@ -52,7 +52,7 @@ class Switches:
 
 
 @dataclass(frozen=True, slots=True)
-class Booked:
+class BookingContext:
     """An order to book into, its position, and which of the reported trades are booked.
 
     `amended`: some of them have been busted or corrected.
@@ -101,7 +101,7 @@ def order(order_id: int) -> Order | None:
 
 def to_book(
     account: str, client_order_ids: Sequence[str], trades: Sequence[str]
-) -> tuple[dict[str, Booked], Iterator[int]]:
+) -> tuple[dict[str, BookingContext], Iterator[int]]:
     """Return the locked orders of these ids, by id, with what booking `trades` into them needs.
 
     Orders of one position share it. With them come as many new ids of fills as there are trades.
@@ -122,7 +122,7 @@ def to_book(
         if position.pk is not None:
             position = positions.setdefault(position.pk, position)
         known, amended, fill_ids = values
-        booked[order.client_order_id] = Booked(
+        booked[order.client_order_id] = BookingContext(
             order,
             None if position.pk is None else position,
             frozenset((trade, side) for trade, _, side in (k.rpartition(" ") for k in known or ())),

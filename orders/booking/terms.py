@@ -58,7 +58,7 @@ def end_replacement(
     order_state.save(order, now=now, fields=("reserved_quantity",))
 
 
-def settle(order: Order, *, now: datetime) -> None:
+def settle_replacements(order: Order, *, now: datetime) -> None:
     """Settle what asked for an order's terms, now that its report has been applied in memory.
 
     Saves the replacement; the order, which is locked, is the caller's to write. What was sent and

@@ -112,12 +112,12 @@ def _apply(order: Order, position: Position, news: News, *, now: datetime) -> No
         order.filled_at = max(order.filled_at or fill.traded_at, fill.traded_at)
     _advance(order, report, now=now)
     if asked != PendingAction.NONE:
-        terms.settle(order, now=now)
+        terms.settle_replacements(order, now=now)
     if not (fills or amendments) and _state(order) == before and news.answer is None:
         return
     order.updated_at = now
     write_sql.write(
-        write_sql.Booked(
+        write_sql.BookingChange(
             order=order,
             position=position,
             fills=fills,

@@ -18,7 +18,7 @@ from portfolio.payloads import position_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Booked:
+class BookingChange:
     """What one report changed, to be written together.
 
     `realized` and `commission` are what it changed in the position; `answer` closes the attempt
@@ -41,7 +41,7 @@ class Booked:
         return bool(self.fills or self.amendments)
 
 
-def write(booked: Booked, *, now: datetime) -> None:
+def write(booked: BookingChange, *, now: datetime) -> None:
     """Write it in one statement."""
     params: dict[str, Any] = _order_params(booked.order)
     clauses = [_ORDER]
@@ -69,7 +69,7 @@ def write(booked: Booked, *, now: datetime) -> None:
     events.wake_sealer()
 
 
-def _events(booked: Booked, *, now: datetime) -> list[EventRow]:
+def _events(booked: BookingChange, *, now: datetime) -> list[EventRow]:
     order, position = booked.order, booked.position
     account, symbol = order.connection.name, order.instrument.symbol
     rows = [

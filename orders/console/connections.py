@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from brokers import credentials
 from brokers.models import Broker, BrokerConnection
-from brokers.paper.rules import InvalidTerms, Terms
+from brokers.paper.rules import InvalidTerms, PaperSettings
 from execution_site.console.tables import AuditedForm
 from execution_site.floor import audit
 from orders.console.two_persons import TwoPersonsAdmin
@@ -70,7 +70,7 @@ class ConnectionForm(AuditedForm):
             raise forms.ValidationError("A JSON object is expected.")
         if self.cleaned_data.get("broker", self.instance.broker) == Broker.PAPER:
             try:
-                Terms.of(given)
+                PaperSettings.of(given)
             except InvalidTerms as e:
                 raise forms.ValidationError(str(e)) from e
         return given

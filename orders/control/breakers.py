@@ -20,7 +20,7 @@ from orders.reports.selectors import breaker_json
 from portfolio.models import ClosedTrade
 from risk import locks
 from risk.breakers import BreakerAction, BreakerKind, BreakerState, Reading, Standing, advance
-from risk.kills import Scope
+from risk.kills import TradingScope
 from risk.models import Breaker, DayResult
 
 ENOUGH_ORDERS = 5  # fewer say nothing of a rate
@@ -61,7 +61,7 @@ def _ask(row: Breaker, *, now: datetime) -> MassAction | None:
     }
     if (kind := kinds.get(BreakerAction(row.action))) is None:
         return None
-    scope = Scope(
+    scope = TradingScope(
         account=row.connection.name if row.connection else None, strategy=row.strategy or None
     )
     accounts = BrokerConnection.objects.enabled().values_list("name", flat=True)

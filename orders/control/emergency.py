@@ -18,7 +18,7 @@ from orders.lifecycle import OPEN, OrderStatus, PendingAction
 from orders.models import MassAction, Order
 from risk import control, locks
 from risk.facts import KillLevel
-from risk.kills import KillSwitch, Scope
+from risk.kills import KillSwitch, TradingScope
 
 Kind = MassAction.Kind
 
@@ -54,7 +54,9 @@ def request_cancel(order_id: int, *, actor: str, now: datetime) -> Order:
     return order
 
 
-def cancel_all(scope: Scope, *, accounts: Iterable[str], actor: str, now: datetime) -> MassAction:
+def cancel_all(
+    scope: TradingScope, *, accounts: Iterable[str], actor: str, now: datetime
+) -> MassAction:
     """Cancel every open order in the scope, as far as it lies in `accounts`."""
     with once():
         action = mass_actions.ask(
@@ -64,7 +66,7 @@ def cancel_all(scope: Scope, *, accounts: Iterable[str], actor: str, now: dateti
 
 
 def flatten(
-    scope: Scope, *, accounts: Iterable[str], actor: str, reason: str, now: datetime
+    scope: TradingScope, *, accounts: Iterable[str], actor: str, reason: str, now: datetime
 ) -> MassAction:
     """Close everything that is held in the scope: cancels first, then closing orders.
 
@@ -78,7 +80,7 @@ def flatten(
 
 
 def kill(
-    scope: Scope,
+    scope: TradingScope,
     *,
     level: KillLevel,
     actor: str,
@@ -114,7 +116,7 @@ def kill(
     return engaged, None if action is None else mass_actions.begin(action.pk)
 
 
-def release(scope: Scope, *, actor: str, reason: str, now: datetime) -> int:
+def release(scope: TradingScope, *, actor: str, reason: str, now: datetime) -> int:
     """Release the kill switch of a scope, in the caller's transaction, once nothing is uncertain.
 
     :returns: how many were engaged for exactly this scope
@@ -127,7 +129,7 @@ def release(scope: Scope, *, actor: str, reason: str, now: datetime) -> int:
     return released
 
 
-def release_problems(scope: Scope) -> list[str]:
+def release_problems(scope: TradingScope) -> list[str]:
     """Return what stands against releasing: orders in doubt, accounts that do not agree."""
     problems = []
     in_doubt = narrowed(Order.objects.all(), scope).filter(status=OrderStatus.IN_DOUBT).count()

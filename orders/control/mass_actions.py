@@ -27,7 +27,7 @@ from orders.models import MassAction, Order, Origin, PositionClose
 from orders.models.mass_action import Progress
 from orders.payloads import time_text
 from risk import locks
-from risk.kills import KillSwitch, Scope
+from risk.kills import KillSwitch, TradingScope
 
 Kind = MassAction.Kind
 TAKEN_OVER = timedelta(seconds=2)  # when others look at what the process that was asked left
@@ -49,7 +49,7 @@ class NotWithdrawable(Exception):
 
 def ask(
     kind: MassAction.Kind,
-    scope: Scope,
+    scope: TradingScope,
     *,
     accounts: Iterable[str],
     actor: str,

@@ -6,7 +6,7 @@ from typing import Any
 from brokers.models import Instrument
 from orders.models import Order
 from portfolio.models import Position
-from risk.kills import KillSwitch, Scope
+from risk.kills import KillSwitch, TradingScope
 from risk.models import Breaker, RiskLimit
 
 
@@ -18,7 +18,7 @@ class UnknownScope(Exception):
         self.errors = errors
 
 
-def check(scope: Scope, *, accounts: Collection[str], allow_unknown: bool = False) -> None:
+def check(scope: TradingScope, *, accounts: Collection[str], allow_unknown: bool = False) -> None:
     """Refuse names that are not known, spelt exactly.
 
     `accounts` are those the asker may act on; with `allow_unknown` a strategy that has never traded
@@ -40,18 +40,18 @@ def check(scope: Scope, *, accounts: Collection[str], allow_unknown: bool = Fals
         raise UnknownScope(errors)
 
 
-def orders_in(scope: Scope, accounts: Collection[str]) -> Any:
+def orders_in(scope: TradingScope, accounts: Collection[str]) -> Any:
     """Return the orders that can still work in a scope, as far as it lies in `accounts`."""
     return narrowed(Order.objects.open().filter(connection__name__in=list(accounts)), scope)
 
 
-def positions_in(scope: Scope, accounts: Collection[str]) -> Any:
+def positions_in(scope: TradingScope, accounts: Collection[str]) -> Any:
     """Return what is held in a scope, as far as it lies in `accounts`."""
     held = Position.objects.filter(connection__name__in=list(accounts)).exclude(quantity=0)
     return narrowed(held, scope)
 
 
-def narrowed(rows: Any, scope: Scope) -> Any:
+def narrowed(rows: Any, scope: TradingScope) -> Any:
     """Return the orders or positions that lie in a scope."""
     if scope.account:
         rows = rows.filter(connection__name=scope.account)

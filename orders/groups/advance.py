@@ -71,7 +71,7 @@ def advance(group_id: int, *, now: datetime) -> None:
             _cancel(group, now=now)
         for number in step.release:
             _release(group, number, now=now)
-        _settle(group, step, now=now)
+        _write_standing(group, step, now=now)
     resting = {leg.number for leg in legs if leg.rests(now=now)}
     for number in step.close:
         if number not in resting:
@@ -192,7 +192,7 @@ def _release(group: OrderGroup, number: int, *, now: datetime) -> None:
             transaction.on_commit(hint, robust=True)
 
 
-def _settle(group: OrderGroup, step: Step, *, now: datetime) -> None:
+def _write_standing(group: OrderGroup, step: Step, *, now: datetime) -> None:
     """Write where the group stands, with its event where that has changed."""
     was = OrderGroup.objects.values_list("status", "failure", "alert").get(pk=group.pk)
     group.status = step.status.value

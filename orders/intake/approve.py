@@ -65,7 +65,7 @@ def approve(
                 instrument_id=signal.traded.pk,
                 now=now,
             )
-        _settle(
+        _end_wait(
             approval, signal, order, outcome, status, actor=actor.name, reason="approved", now=now
         )
     if order is not None:
@@ -83,7 +83,7 @@ def decline(signal_id: int, *, actor: str, reason: str, now: datetime) -> Signal
         raise audit.ReasonRequired("decline")
     with once():
         approval, signal = _waiting(signal_id, now=now)
-        _settle(
+        _end_wait(
             approval,
             signal,
             None,
@@ -115,7 +115,7 @@ def expire(signal_id: int, *, now: datetime) -> bool:
         approval = Approval.objects.select_related("signal__connection", "signal__instrument").get(
             signal_id=signal_id
         )
-        _settle(
+        _end_wait(
             approval,
             approval.signal,
             None,
@@ -167,7 +167,7 @@ def _waiting(signal_id: int, *, now: datetime) -> tuple[Approval, Signal]:
     return approval, approval.signal
 
 
-def _settle(
+def _end_wait(
     approval: Approval,
     signal: Signal,
     order: Order | None,

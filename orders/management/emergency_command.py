@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from brokers.models import BrokerConnection
 from orders.control import scopes
-from risk.kills import Scope
+from risk.kills import TradingScope
 
 PARTS = ("account", "strategy", "symbol")
 
@@ -21,12 +21,12 @@ class EmergencyCommand(BaseCommand):
         for part in PARTS:
             parser.add_argument(f"--{part}", help=f"only this {part}")
 
-    def scope(self, options: dict[str, Any]) -> Scope:
+    def scope(self, options: dict[str, Any]) -> TradingScope:
         """Return the scope that was asked for.
 
         :raises CommandError: it names something that does not exist
         """
-        scope = Scope(**{part: options[part] for part in PARTS})
+        scope = TradingScope(**{part: options[part] for part in PARTS})
         try:
             scopes.check(scope, accounts=self.accounts())
         except scopes.UnknownScope as e:

@@ -176,7 +176,7 @@ class Replay:
         revaluation.revalue(self._underlyings, now=update.as_of)
         if self.strategy is not None:
             self.strategy.go()
-        self._settle()
+        self._wait_until_settled()
         self._reload()
 
     def _store(self, concerned: Iterable[int] = (), by: QuoteUpdate | None = None) -> None:
@@ -193,7 +193,7 @@ class Replay:
             parts = {by.symbol: by.bar} if by is not None and by.bar is not None else {}
             match_account(self.connection.name, order_ids, now=timezone.now(), parts=parts)
             self._follow()
-            self._settle()
+            self._wait_until_settled()
         self._reload()
 
     def _reload(self) -> None:
@@ -205,7 +205,7 @@ class Replay:
         while venue_queries.follow(name, pk, now=timezone.now()):
             pass
 
-    def _settle(self) -> None:
+    def _wait_until_settled(self) -> None:
         """Wait until every order of the account works or has ended.
 
         :raises NotSettled: one did not in time

@@ -16,7 +16,7 @@ from brokers.instruments.kinds import InstrumentKind
 from brokers.instruments.rows import TermsHeld, what_holds
 from brokers.instruments.symbols import Symbol
 from brokers.models import Broker, BrokerConnection, Environment, Instrument, MarketClock, Quote
-from execution_site.rest.permissions import Scope
+from execution_site.rest.permissions import KeyScope
 from orders.models import ApiClient, ApiKey
 from orders.models.client import issue_key
 
@@ -142,7 +142,7 @@ def key_for(connection: BrokerConnection) -> tuple[ApiKey, str]:
     """
     client, _ = ApiClient.objects.get_or_create(name=connection.name)
     client.accounts.add(connection)
-    return issue_key(client, scopes=[Scope.READ.value, Scope.TRADE.value])
+    return issue_key(client, scopes=[KeyScope.READ.value, KeyScope.TRADE.value])
 
 
 def end(key: ApiKey) -> None:

@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from brokers.models import BrokerConnection, Instrument
 from orders.models.signal import Signal
-from risk.kills import KillSwitch, Scope
+from risk.kills import KillSwitch, TradingScope
 
 MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
 
@@ -71,9 +71,9 @@ class MassAction(models.Model):
         return f"{self.kind} {self.scope}"
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> TradingScope:
         """Return what it is about."""
-        return Scope(
+        return TradingScope(
             account=self.connection.name if self.connection else None,
             strategy=self.strategy or None,
             symbol=self.symbol or None,

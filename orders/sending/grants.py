@@ -197,7 +197,7 @@ def _switched_off(order: Order, switches: Switches) -> str | None:
         return "connection_disabled"
     if order.connection.environment == Environment.LIVE and not switches.live_trading_enabled:
         return "live_trading_disabled"
-    if switches.breakers and not order.reduce_only:
+    if switches.breaker_tripped and not order.reduce_only:
         return "breaker"
     return None
 

@@ -16,7 +16,7 @@ from risk import control, locks
 from risk.change_kinds import ChangeKind
 from risk.facts import SystemMode
 from risk.four_eyes import FourEyesRule
-from risk.kills import Scope, of_scope
+from risk.kills import TradingScope, of_scope
 from risk.models import RiskLimit
 
 
@@ -65,11 +65,11 @@ def _on_or_off(state: Any) -> str:
 
 def _read_kill(_: str, after: Any) -> Any:
     control.locked()
-    return list(of_scope(Scope(**after)).values_list("pk", flat=True))
+    return list(of_scope(TradingScope(**after)).values_list("pk", flat=True))
 
 
 def _make_release(m: Making) -> None:
-    emergency.release(Scope(**m.after), actor=m.actor, reason=m.reason, now=m.now)
+    emergency.release(TradingScope(**m.after), actor=m.actor, reason=m.reason, now=m.now)
 
 
 def _account_of_kill(after: Any) -> str:

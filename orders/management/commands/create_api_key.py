@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from brokers.models import BrokerConnection
 from execution_site.floor import access
-from execution_site.rest.permissions import Scope
+from execution_site.rest.permissions import KeyScope
 from orders.models import ApiClient
 from orders.models.client import issue_key
 from orders.two_persons import guarded_rows
@@ -50,7 +50,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the client, its scopes and accounts."""
         parser.add_argument("name", help="the API client; made when it is new")
-        parser.add_argument("--scopes", default="read,trade", help=f"of {', '.join(Scope)}")
+        parser.add_argument("--scopes", default="read,trade", help=f"of {', '.join(KeyScope)}")
         parser.add_argument("--accounts", default="", help="names, by commas")
         parser.add_argument("--owner", help="the user whose client this is")
         parser.add_argument("--networks", default="", help="where it is good from: CIDR, by commas")
@@ -69,7 +69,7 @@ class Command(BaseCommand):
     ) -> None:
         """Make it."""
         wanted = [scope for scope in scopes.split(",") if scope]
-        if unknown := set(wanted) - {scope.value for scope in Scope}:
+        if unknown := set(wanted) - {scope.value for scope in KeyScope}:
             raise CommandError(f"no such scope: {', '.join(sorted(unknown))}")
         names = [account for account in accounts.split(",") if account]
         rows = list(BrokerConnection.objects.filter(name__in=names))

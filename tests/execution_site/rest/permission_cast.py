@@ -7,7 +7,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from brokers.models import BrokerConnection, Instrument
-from execution_site.rest.permissions import NEEDS, Right, Scope, rights_of_scopes
+from execution_site.rest.permissions import NEEDS, KeyScope, Right, rights_of_scopes
 from orders.models import ApiClient, MassAction, Order, OrderGroup, Signal
 from orders.models.client import issue_key
 from portfolio.models import Position
@@ -25,7 +25,7 @@ ROLES = {
     "moder": {R.CHANGE_MODE},
     "operator": set(R),
 }
-KEYS = {f"key {scope}": [scope.value] for scope in Scope} | {"key of all": [*Scope]}
+KEYS = {f"key {scope}": [scope.value] for scope in KeyScope} | {"key of all": [*KeyScope]}
 WHO = ("nobody", *ROLES, "superuser", *KEYS)
 
 

@@ -18,7 +18,7 @@ from brokers.contract import OrderType
 from brokers.models import Quote
 from execution_site.floor.audit import Actor
 from execution_site.floor.events import Event, EventType
-from execution_site.rest.permissions import Scope as KeyScope
+from execution_site.rest.permissions import KeyScope
 from orders.control import mass_actions
 from orders.groups import advance
 from orders.judging import closing

@@ -19,7 +19,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks
 
-from execution_site.rest.permissions import Scope as KeyScope
+from execution_site.rest.permissions import KeyScope
 from orders.models import Order
 from orders.models.client import issue_key
 from orders.sending import submission

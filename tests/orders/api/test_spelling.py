@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from brokers.models import Instrument, Quote
-from execution_site.rest.permissions import Scope as KeyScope
+from execution_site.rest.permissions import KeyScope
 from orders.models import Order
 from orders.models.client import issue_key
 from portfolio.models import Position

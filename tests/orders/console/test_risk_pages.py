@@ -12,7 +12,7 @@ from orders.two_persons import proposals
 from risk import control
 from risk.change_kinds import ChangeKind
 from risk.facts import KillLevel
-from risk.kills import Scope
+from risk.kills import TradingScope
 from risk.models import Breaker, FourEyesRule, RiskLimit
 
 
@@ -46,7 +46,7 @@ def test_the_risk_page_shows_use_distance_switches_and_refusals(page, send):
     Breaker.objects.create(kind="runaway", threshold=2, state="TRIPPED", evaluated_at=now())
     control.engage_kill(
         level=KillLevel.HALTED,
-        scope=Scope(strategy="beta"),
+        scope=TradingScope(strategy="beta"),
         actor="rita",
         reason="odd fills",
         now=now(),

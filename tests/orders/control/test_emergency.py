@@ -14,7 +14,7 @@ from brokers.contract import OrderType
 from brokers.models import Quote
 from execution_site.floor.audit import ReasonRequired
 from execution_site.rest.idempotency import once
-from execution_site.rest.permissions import Scope as KeyScope
+from execution_site.rest.permissions import TradingScope as KeyScope
 from orders.control import emergency, mass_actions
 from orders.models import Order, SubmissionAttempt
 from orders.models.client import issue_key
@@ -23,13 +23,13 @@ from orders.sending import grants, submission
 from portfolio.models import Position
 from risk import control
 from risk.facts import KillLevel
-from risk.kills import KillSwitch, Scope, engaged
+from risk.kills import KillSwitch, TradingScope, engaged
 from risk.locks import SENDERS
 from risk.models import SystemControl
 from tests import databases
 
-EVERYTHING = Scope()
-ALPHA = Scope(strategy="alpha")
+EVERYTHING = TradingScope()
+ALPHA = TradingScope(strategy="alpha")
 
 
 def now():
@@ -72,13 +72,13 @@ def transmit_waiting():
     ("scope", "refuses"),
     [
         (EVERYTHING, True),
-        (Scope(account="paper"), True),
-        (Scope(strategy="alpha"), True),
-        (Scope(symbol="AAPL"), True),
-        (Scope(account="paper", strategy="alpha", symbol="AAPL"), True),
-        (Scope(strategy="beta"), False),
-        (Scope(symbol="EURUSD"), False),
-        (Scope(strategy="alpha", symbol="EURUSD"), False),
+        (TradingScope(account="paper"), True),
+        (TradingScope(strategy="alpha"), True),
+        (TradingScope(symbol="AAPL"), True),
+        (TradingScope(account="paper", strategy="alpha", symbol="AAPL"), True),
+        (TradingScope(strategy="beta"), False),
+        (TradingScope(symbol="EURUSD"), False),
+        (TradingScope(strategy="alpha", symbol="EURUSD"), False),
     ],
 )
 def test_a_kill_stops_its_scope_and_nothing_else(send, scope, refuses):
@@ -91,10 +91,10 @@ def test_a_kill_stops_its_scope_and_nothing_else(send, scope, refuses):
 
 def test_the_strictest_of_several_kills_counts(send):
     kill(ALPHA, KillLevel.REDUCE_ONLY)
-    kill(Scope(symbol="AAPL"), KillLevel.HALTED)
+    kill(TradingScope(symbol="AAPL"), KillLevel.HALTED)
     assert refusal(send("BUY", 1)) == ["kill_switch"]
 
-    release(Scope(symbol="AAPL"))
+    release(TradingScope(symbol="AAPL"))
     assert refusal(send("BUY", 1)) == ["kill_switch"]
     release(ALPHA)
     assert send("BUY", 1).status == 202
@@ -197,7 +197,9 @@ def test_nothing_is_released_while_an_order_is_in_doubt(send, account):
         release()
     type(account).objects.update(is_reconciling=True)
     assert len(emergency.release_problems(EVERYTHING)) == 2
-    assert emergency.release_problems(Scope(strategy="beta")) == ["paper is being reconciled"]
+    assert emergency.release_problems(TradingScope(strategy="beta")) == [
+        "paper is being reconciled"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from execution_site.rest.permissions import Scope as KeyScope
+from execution_site.rest.permissions import KeyScope
 from orders.models import MassAction
 from orders.models.client import issue_key
 from risk.kills import KillSwitch

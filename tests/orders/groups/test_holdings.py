@@ -24,7 +24,7 @@ from orders.models.share import BEHIND
 from orders.reports.agreement import differences
 from orders.sending import submission
 from portfolio.models import Position
-from risk.kills import Scope
+from risk.kills import TradingScope
 from tests.orders.groups import option_market
 from tests.orders.groups.option_market import symbol
 
@@ -98,7 +98,7 @@ def work(rounds=6):
 
 
 def flatten():
-    emergency.flatten(Scope(), accounts=["paper"], actor="rita", reason="out", now=now())
+    emergency.flatten(TradingScope(), accounts=["paper"], actor="rita", reason="out", now=now())
     work()
 
 

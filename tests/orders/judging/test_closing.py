@@ -20,9 +20,9 @@ from orders.sending import submission, venue_queries
 from orders.sending.grants import claim_and_grant
 from portfolio.models import Position
 from risk.facts import KillLevel
-from risk.kills import Scope
+from risk.kills import TradingScope
 
-EVERYTHING = Scope()
+EVERYTHING = TradingScope()
 
 
 def now():

@@ -13,7 +13,7 @@ from django.test import Client
 
 from brokers.feeds.recorded_chain import RecordedChain
 from brokers.models import Instrument
-from execution_site.rest.permissions import Scope
+from execution_site.rest.permissions import KeyScope
 from orders.intake.requests import SignalRequest
 from orders.intake.submit_signal import submit_signal
 from orders.market import replay_account
@@ -140,7 +140,7 @@ def nothing_without_a_bid_was_sold_at_market(connection, strategy):
 
 
 def greeks_of_the_api_are_quantlibs(connection, strategy):
-    _, secret = issue_key(strategy.client, scopes=[Scope.READ.value])
+    _, secret = issue_key(strategy.client, scopes=[KeyScope.READ.value])
     api = Client(headers={"authorization": f"Api-Key {secret}"})
 
     told = api.get("/api/v1/greeks", {"account": connection.name}).json()

@@ -18,7 +18,7 @@ from orders.reports import journal
 from orders.sending import submission
 from portfolio.holding import quantize
 from portfolio.models import Position
-from risk.kills import Scope
+from risk.kills import TradingScope
 from tests.orders.booking.test_histories import History
 from tests.orders.conftest import now
 from tests.orders.groups import option_market
@@ -127,7 +127,9 @@ def test_legs_name_their_group_its_signal_their_mode_and_underlying(send, rows, 
 
 def test_an_order_without_a_signal_has_its_origin_and_its_mode(send, rows, trader):
     send()
-    emergency.flatten(Scope(), accounts={"paper": 1}, actor="rita", reason="drill", now=now())
+    emergency.flatten(
+        TradingScope(), accounts={"paper": 1}, actor="rita", reason="drill", now=now()
+    )
 
     *_, closing = rows()
 
