@@ -7,8 +7,8 @@ from typing import Any
 
 from risk.checks import Check, CheckStatus, run_checks
 from risk.checks.order import tick_and_lot
-from risk.checks.switches import SIGNAL
 from risk.facts import Change, Facts, SystemMode
+from risk.origins import Origin
 
 #: Bumped with every change of a check's meaning; stored with each verdict.
 BUILD = "2026.11.5"
@@ -59,7 +59,7 @@ def judge(facts: Facts) -> Verdict:
         checks = tuple(run_checks(facts))
     if any(check.status is not CheckStatus.PASSED for check in checks):
         return Verdict(DecisionStatus.REFUSED, checks)
-    unapproved = facts.origin == SIGNAL and facts.approved_by is None
+    unapproved = facts.origin == Origin.SIGNAL and facts.approved_by is None
     if facts.mode is SystemMode.SUPERVISED and unapproved and facts.change is None:
         return Verdict(DecisionStatus.AWAITING_APPROVAL, checks)
     return Verdict(DecisionStatus.APPROVED, checks)

@@ -6,10 +6,11 @@ from orders.models.attempt import SubmissionAttempt, VenueOrder
 from orders.models.client import ApiClient, ApiKey
 from orders.models.group import OrderGroup
 from orders.models.mass_action import MassAction, PositionClose
-from orders.models.order import Fill, Order, Origin, StreamCursor
+from orders.models.order import Fill, Order, StreamCursor
 from orders.models.replacement import Replacement
 from orders.models.share import PositionShare, SharedPosition
 from orders.models.signal import Action, Signal, SignalStatus
+from risk.origins import Origin
 
 __all__ = [
     "Action",

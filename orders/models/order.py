@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, Self
 
 from django.db import models
@@ -19,22 +18,13 @@ from orders.models.signal import Signal
 from portfolio.fold import Execution
 from portfolio.holding import CONTEXT, quantize
 from risk.models import RiskDecision
+from risk.origins import Origin
 
 MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
 
 
 def _choices(enum: Any) -> list[tuple[str, str]]:
     return [(member.value, member.value) for member in enum]
-
-
-class Origin(StrEnum):
-    """Why an order exists."""
-
-    SIGNAL = "SIGNAL"
-    UNWIND = "UNWIND"
-    FLATTEN = "FLATTEN"
-    EXIT = "EXIT"
-    EXTERNAL = "EXTERNAL"
 
 
 class OrderQuerySet(models.QuerySet["Order"]):

@@ -27,7 +27,7 @@ from orders.models import Order, Origin, Replacement, SubmissionAttempt
 from orders.models.replacement import ReplacementStatus
 from orders.payloads import order_json
 from risk import locks, pacing
-from risk.facts import KillLevel, SystemMode
+from risk.origins import passes_breaker, passes_kill, passes_mode
 from risk.pacing import Turn
 
 GRANT_SECONDS = 2.0
@@ -186,18 +186,16 @@ def _refusal_to_widen(order: Order, row: Replacement, switches: Switches) -> str
 
 def _switched_off(order: Order, switches: Switches) -> str | None:
     """Return the switch that stops an order, or None."""
-    reduces = switches.kill_level is KillLevel.REDUCE_ONLY and order.reduce_only
-    if switches.kill_level is not None and not reduces and order.origin != Origin.FLATTEN:
+    origin = Origin(order.origin)
+    if not passes_kill(origin, switches.kill_level, reduce_only=order.reduce_only):
         return "kill_switch"
-    if order.origin == Origin.SIGNAL:
-        supervised = switches.mode is SystemMode.SUPERVISED and order.approved_by
-        if switches.mode is not SystemMode.AUTONOMOUS and not supervised:
-            return "system_mode"
+    if not passes_mode(origin, switches.mode, approved=bool(order.approved_by)):
+        return "system_mode"
     if not order.connection.is_enabled:
         return "connection_disabled"
     if order.connection.environment == Environment.LIVE and not switches.live_trading_enabled:
         return "live_trading_disabled"
-    if switches.breaker_tripped and not order.reduce_only:
+    if switches.breaker_tripped and not passes_breaker(origin, reduce_only=order.reduce_only):
         return "breaker"
     return None
 

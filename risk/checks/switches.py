@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from brokers.contract import Side
 from risk.checks.verdict import Check, check, seconds, unknown
-from risk.facts import Change, Facts, KillLevel, SystemMode
+from risk.facts import Change, Facts, SystemMode
 from risk.limits import (
     DEFAULT_CLOCK_OFFSET,
     DEFAULT_QUOTE_AGE,
@@ -12,10 +12,9 @@ from risk.limits import (
     DEFAULT_SPREAD,
     Metric,
 )
+from risk.origins import PASSES, Origin, passes_breaker, passes_kill, passes_mode
 
 FUTURE_TOLERANCE_SECONDS = Decimal(5)  # a client's clock may be this far ahead of ours
-SIGNAL = "SIGNAL"
-FLATTEN = "FLATTEN"
 
 
 def system_mode(f: Facts) -> Check:
@@ -24,14 +23,16 @@ def system_mode(f: Facts) -> Check:
     What protects or closes on our own account passes in every mode. What widens an order that
     nobody approved takes a new signal in SUPERVISED.
     """
-    if f.origin != SIGNAL:
+    origin = Origin(f.origin)
+    if origin in PASSES and PASSES[origin].every_mode:
         return check("system_mode", True, f"{f.origin} orders pass in every mode", value=f.mode)
     detail = f"the system is in {f.mode}"
     if f.mode is SystemMode.SUPERVISED:
         by = f"approved by {f.approved_by}" if f.approved_by else "a person must approve"
         detail += f": {by}"
-    unapproved = f.change is Change.WIDENS and f.approved_by is None
-    ok = f.mode is SystemMode.AUTONOMOUS or (f.mode is SystemMode.SUPERVISED and not unapproved)
+    # what nobody has approved yet waits for that, unless it widens an order that works
+    approved = f.approved_by is not None or f.change is not Change.WIDENS
+    ok = passes_mode(origin, f.mode, approved=approved)
     return check("system_mode", ok, detail, value=f.mode, limit=SystemMode.AUTONOMOUS)
 
 
@@ -39,15 +40,14 @@ def kill_switch(f: Facts) -> Check:
     """Nothing but flattening passes HALTED; reduce-only passes REDUCE_ONLY."""
     if f.kill_level is None:
         return check("kill_switch", True, "no kill switch is engaged here", value="released")
-    reduces = f.kill_level is KillLevel.REDUCE_ONLY and f.reduce_only
     state = f"engaged at {f.kill_level} for {f.kill_scope or 'everything'}"
-    passed = reduces or f.origin == FLATTEN
+    passed = passes_kill(Origin(f.origin), f.kill_level, reduce_only=f.reduce_only)
     return check("kill_switch", passed, f"the kill switch is {state}", value=f.kill_level)
 
 
 def breaker(f: Facts) -> Check:
     """No circuit breaker that applies has tripped, or cannot tell. A position can be closed."""
-    if f.reduce_only or not f.breakers:
+    if not f.breakers or passes_breaker(Origin(f.origin), reduce_only=f.reduce_only):
         return check("breaker", True, "no breaker stands in the way")
     return check("breaker", False, "; ".join(f.breakers), value=str(len(f.breakers)))
 
