@@ -32,7 +32,7 @@ def calls(path, name):
             "submit",
             {"orders/sending/submission.py", "brokers/guarded.py"},
         ),
-        ("grants are made by authority alone", "Grant", {"orders/sending/grants.py"}),
+        ("grants are made in one place alone", "Grant", {"orders/sending/grants.py"}),
         (
             "claims are made by submission alone",
             "claim_and_grant",

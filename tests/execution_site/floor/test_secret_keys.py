@@ -49,7 +49,7 @@ def test_one_given_key_leaves_the_others_to_the_file(tmp_path, name):
 
 def test_processes_that_start_at_once_have_the_same(tmp_path):
     code = (
-        "import sys, pathlib; from execution_site import secret_keys; sys.stdin.read();"
+        "import sys, pathlib; from execution_site.floor import secret_keys; sys.stdin.read();"
         "print(secret_keys.load(pathlib.Path(sys.argv[1]), {}))"
     )
     starting = [

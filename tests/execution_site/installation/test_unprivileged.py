@@ -175,7 +175,7 @@ def test_the_folder_of_a_clone_is_opened_where_its_files_are(tmp_path, _case, fo
 def test_root_is_given_up_for_good_and_who_ends_with_its_parent_still_does(tmp_path):
     code = """
 import ctypes, os, sys
-from execution_site import unprivileged
+from execution_site.installation import unprivileged
 from execution_site.processes.embedded.process import Account
 libc, wish = ctypes.CDLL(None), ctypes.c_int()
 libc.prctl(1, 15)

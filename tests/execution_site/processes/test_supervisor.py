@@ -162,7 +162,7 @@ def test_the_supervisor_tells_the_owner_of_the_tables_to_its_preparation_alone(
     told.mkdir()
     monkeypatch.setenv(roles.OWNER, "owner")
     for module in ("supervisor", "roles"):
-        monkeypatch.setattr(f"execution_site.{module}.MANAGE", script)
+        monkeypatch.setattr(f"execution_site.processes.{module}.MANAGE", script)
 
     bare._manage("prepare")
     role = Role("web", "run_web")

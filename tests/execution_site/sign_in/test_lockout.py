@@ -143,7 +143,7 @@ def test_a_lock_is_one_event_and_a_line_that_name_who_exists(olga, caplog):
     (alert,) = alerts()
     assert (alert["actor"], alert["object"]) == ("olga", f"auth.user:{olga.pk}")
     assert alert["after"] == {"address": HERE, "here": 5, "all": 5}
-    lines = [r.getMessage() for r in caplog.records if r.name == "execution_site.lockout"]
+    lines = [r.getMessage() for r in caplog.records if r.name == "execution_site.sign_in.lockout"]
     assert len(lines) == 5  # what is refused while it lasts is no failure
     assert lines[0] == f"sign-in failed: olga from {HERE}, 1 times (1 from everywhere)"
     assert lines[-1].endswith(", and is locked")
