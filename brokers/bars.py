@@ -3,14 +3,12 @@
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django.db import models
 
 from brokers.contract import QuoteUpdate
 from execution_site.floor import statements
-
-MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
+from execution_site.floor.columns import MONEY
 
 
 class Bar(models.Model):

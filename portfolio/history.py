@@ -3,15 +3,13 @@
 from collections.abc import Collection, Iterator
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
 from django.db import models
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from brokers.models import BrokerConnection
 from execution_site.floor import statements
-
-MONEY: dict[str, Any] = {"max_digits": 38, "decimal_places": 10}
+from execution_site.floor.columns import TOTAL
 
 
 class PnlPoint(models.Model):
@@ -25,11 +23,11 @@ class PnlPoint(models.Model):
     currency = models.CharField(max_length=8)
     at = models.DateTimeField()
     trading_date = models.DateField()
-    realized_pnl = models.DecimalField(**MONEY)
-    unrealized_pnl = models.DecimalField(**MONEY)
-    commission = models.DecimalField(**MONEY)
-    gross_exposure = models.DecimalField(**MONEY)
-    net_exposure = models.DecimalField(**MONEY)
+    realized_pnl = models.DecimalField(**TOTAL)
+    unrealized_pnl = models.DecimalField(**TOTAL)
+    commission = models.DecimalField(**TOTAL)
+    gross_exposure = models.DecimalField(**TOTAL)
+    net_exposure = models.DecimalField(**TOTAL)
     unmarked = models.IntegerField()
 
     class Meta:

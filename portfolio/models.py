@@ -8,6 +8,7 @@ from django.db import models
 
 from brokers.instruments.kinds import decimal_text
 from brokers.models import BrokerConnection, Instrument
+from execution_site.floor.columns import MONEY
 from portfolio.closed_trades import ClosedTrade
 from portfolio.history import PnlPoint
 from portfolio.holding import Holding
@@ -15,7 +16,6 @@ from portfolio.option_rows import InterestRate, OptionGreeks
 
 __all__ = ["ClosedTrade", "InterestRate", "OptionGreeks", "PnlPoint", "Position"]
 
-MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
 #: Exact products of what is stored to 10 places (portfolio/holding.py).
 COST: dict[str, Any] = {"default": 0, "db_default": 0, "max_digits": 60, "decimal_places": 20}
 PNL: dict[str, Any] = {"default": 0, "db_default": 0, "max_digits": 80, "decimal_places": 30}

@@ -1,19 +1,13 @@
 """Circuit breakers as rows: what trips them, and where they stand."""
 
 from decimal import Decimal
-from typing import Any
 
 from django.db import models
 from django.db.models import Q
 
 from brokers.models import BrokerConnection
+from execution_site.floor.columns import TOTAL, choices
 from risk.breakers import BreakerAction, BreakerKind, BreakerState
-
-MONEY: dict[str, Any] = {"max_digits": 38, "decimal_places": 10}
-
-
-def _choices(enum: Any) -> list[tuple[str, str]]:
-    return [(member.value, member.value) for member in enum]
 
 
 class Breaker(models.Model):
@@ -23,23 +17,23 @@ class Breaker(models.Model):
     is of the last one that counted.
     """
 
-    kind = models.CharField(max_length=24, choices=_choices(BreakerKind))
+    kind = models.CharField(max_length=24, choices=choices(BreakerKind))
     connection = models.ForeignKey(
         BrokerConnection, on_delete=models.CASCADE, null=True, blank=True, verbose_name="account"
     )
     strategy = models.CharField(max_length=64, blank=True)
-    threshold = models.DecimalField(**MONEY)
+    threshold = models.DecimalField(**TOTAL)
     window_seconds = models.PositiveIntegerField(default=300)
     action = models.CharField(
-        max_length=16, choices=_choices(BreakerAction), default=BreakerAction.BLOCK
+        max_length=16, choices=choices(BreakerAction), default=BreakerAction.BLOCK
     )
     is_enabled = models.BooleanField(default=True)
     note = models.CharField(max_length=200, blank=True)
     state = models.CharField(
-        max_length=16, choices=_choices(BreakerState), default=BreakerState.ARMED, editable=False
+        max_length=16, choices=choices(BreakerState), default=BreakerState.ARMED, editable=False
     )
     streak = models.PositiveSmallIntegerField(default=0, editable=False)
-    value = models.DecimalField(null=True, editable=False, **MONEY)
+    value = models.DecimalField(null=True, editable=False, **TOTAL)
     detail = models.CharField(max_length=200, blank=True, editable=False)
     quote_number = models.BigIntegerField(default=0, editable=False)
     counted_at = models.DateTimeField(null=True, editable=False)

@@ -5,15 +5,13 @@ The gate and the breakers judge daily loss and drawdown by these rows; one that 
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
 from django.db import models
 
 from brokers.instruments.kinds import decimal_text
 from brokers.models import BrokerConnection
 from execution_site.floor import statements
-
-MONEY: dict[str, Any] = {"max_digits": 38, "decimal_places": 10}
+from execution_site.floor.columns import TOTAL
 
 
 class DayResult(models.Model):
@@ -28,9 +26,9 @@ class DayResult(models.Model):
     strategy = models.CharField(max_length=64, blank=True)
     currency = models.CharField(max_length=8)
     trading_date = models.DateField()
-    base_pnl = models.DecimalField(**MONEY)
-    pnl = models.DecimalField(**MONEY)
-    peak_pnl = models.DecimalField(**MONEY)
+    base_pnl = models.DecimalField(**TOTAL)
+    pnl = models.DecimalField(**TOTAL)
+    peak_pnl = models.DecimalField(**TOTAL)
     unmarked = models.IntegerField(default=0)
     quoted_at = models.DateTimeField(null=True)
     quote_number = models.BigIntegerField(default=0)

@@ -12,6 +12,7 @@ from django.db.models import F, Q
 from brokers.instruments.kinds import decimal_text
 from brokers.instruments.symbol_field import SymbolField
 from brokers.models import BrokerConnection
+from execution_site.floor.columns import MONEY, choices
 from risk import locks
 from risk.breaker_rows import Breaker
 from risk.days import DayResult
@@ -34,12 +35,6 @@ __all__ = [
     "SystemControl",
 ]
 
-MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
-
-
-def _choices(enum: Any) -> list[tuple[str, str]]:
-    return [(member.value, member.value) for member in enum]
-
 
 class SystemControl(models.Model):
     """The one row that gates trading: the mode, and the epoch. Changed by risk/control.py alone.
@@ -48,7 +43,7 @@ class SystemControl(models.Model):
     under. Kill switches are rows of their own, with epochs of the same count (risk/kills.py).
     """
 
-    mode = models.CharField(max_length=16, choices=_choices(SystemMode), default=SystemMode.GUIDE)
+    mode = models.CharField(max_length=16, choices=choices(SystemMode), default=SystemMode.GUIDE)
     live_trading_enabled = models.BooleanField(default=False)
     epoch = models.BigIntegerField(default=1)
     installation = models.CharField(max_length=32)
@@ -86,7 +81,7 @@ class RiskLimit(models.Model):
     deleted.
     """
 
-    metric = models.CharField(max_length=32, choices=_choices(Metric))
+    metric = models.CharField(max_length=32, choices=choices(Metric))
     value = models.DecimalField(**MONEY)
     connection = models.ForeignKey(
         BrokerConnection, on_delete=models.CASCADE, null=True, blank=True, verbose_name="account"
@@ -222,7 +217,7 @@ class RiskUsage(models.Model):
 
     connection = models.ForeignKey(BrokerConnection, on_delete=models.CASCADE)
     strategy = models.CharField(max_length=64, default="")
-    metric = models.CharField(max_length=32, choices=_choices(Metric))
+    metric = models.CharField(max_length=32, choices=choices(Metric))
     trading_date = models.DateField()
     used = models.DecimalField(default=0, **MONEY)
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django.db import IntegrityError, models
 from django.db.models import Q
@@ -22,8 +21,7 @@ from brokers.instruments import held_terms
 from brokers.instruments.kinds import DATED, InstrumentKind, Settlement
 from brokers.instruments.symbol_field import SymbolField
 from brokers.instruments.symbols import Right
-
-MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
+from execution_site.floor.columns import MONEY, choices
 
 
 class TermsHeld(Exception):
@@ -55,10 +53,6 @@ def what_holds() -> Iterator[None]:
         ) from e
 
 
-def _choices(enum: Any) -> list[tuple[str, str]]:
-    return [(member.value, member.value) for member in enum]
-
-
 class Instrument(models.Model):
     """Something that can be traded. `multiplier` is units of the underlying per contract.
 
@@ -67,7 +61,7 @@ class Instrument(models.Model):
     """
 
     symbol = SymbolField(max_length=64, unique=True)
-    kind = models.CharField(max_length=16, choices=_choices(InstrumentKind))
+    kind = models.CharField(max_length=16, choices=choices(InstrumentKind))
     description = models.CharField(max_length=128, blank=True)
     exchange = models.CharField(max_length=32, blank=True)
     currency = models.CharField(max_length=8)
@@ -80,8 +74,8 @@ class Instrument(models.Model):
     expiry_date = models.DateField(null=True, blank=True)
     cut_off_at = models.DateTimeField(null=True, blank=True)
     strike = models.DecimalField(null=True, blank=True, **MONEY)
-    right = models.CharField(max_length=2, blank=True, choices=_choices(Right))
-    settlement = models.CharField(max_length=8, blank=True, choices=_choices(Settlement))
+    right = models.CharField(max_length=2, blank=True, choices=choices(Right))
+    settlement = models.CharField(max_length=8, blank=True, choices=choices(Settlement))
     freeze_quantity = models.DecimalField(null=True, blank=True, **MONEY)
     min_notional = models.DecimalField(null=True, blank=True, **MONEY)
     margin_rate = models.DecimalField(default=Decimal(1), **MONEY)

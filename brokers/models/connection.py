@@ -1,15 +1,14 @@
 """The outside world as rows: connections, and the latest quote of each instrument."""
 
 from datetime import date, datetime, time
-from typing import Any, Self
+from typing import Self
 
 from django.db import models
 from django.db.models import Q
 
 from brokers import credentials
 from brokers.calendars import trading_days
-
-MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
+from execution_site.floor.columns import MONEY
 
 
 class Broker(models.TextChoices):

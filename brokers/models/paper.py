@@ -3,18 +3,11 @@
 It keeps every order that arrived, duplicates included: it is the witness of what was sent.
 """
 
-from typing import Any
-
 from django.db import models
 
 from brokers.contract import Liquidity, OrderType, Side, TimeInForce, VenueStatus
 from brokers.instruments.kinds import decimal_text
-
-MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
-
-
-def _choices(enum: Any) -> list[tuple[str, str]]:
-    return [(member.value, member.value) for member in enum]
+from execution_site.floor.columns import MONEY, choices
 
 
 class PaperOrder(models.Model):
@@ -28,10 +21,10 @@ class PaperOrder(models.Model):
     account = models.CharField(max_length=64)
     client_order_id = models.CharField(max_length=64)
     symbol = models.CharField(max_length=64)
-    side = models.CharField(max_length=4, choices=_choices(Side))
+    side = models.CharField(max_length=4, choices=choices(Side))
     quantity = models.DecimalField(**MONEY)
-    order_type = models.CharField(max_length=16, choices=_choices(OrderType))
-    time_in_force = models.CharField(max_length=4, choices=_choices(TimeInForce))
+    order_type = models.CharField(max_length=16, choices=choices(OrderType))
+    time_in_force = models.CharField(max_length=4, choices=choices(TimeInForce))
     limit_price = models.DecimalField(null=True, **MONEY)
     stop_price = models.DecimalField(null=True, **MONEY)
     post_only = models.BooleanField(default=False)
@@ -43,7 +36,7 @@ class PaperOrder(models.Model):
     rested = models.BooleanField(default=False)
     queue_ahead = models.DecimalField(null=True, **MONEY)
     filled_quantity = models.DecimalField(default=0, **MONEY)
-    status = models.CharField(max_length=16, choices=_choices(VenueStatus))
+    status = models.CharField(max_length=16, choices=choices(VenueStatus))
     reason = models.CharField(max_length=200, blank=True)
     received_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -79,7 +72,7 @@ class PaperReport(models.Model):
 
     account = models.CharField(max_length=64)
     order = models.ForeignKey(PaperOrder, on_delete=models.PROTECT, related_name="reports")
-    status = models.CharField(max_length=16, choices=_choices(VenueStatus))
+    status = models.CharField(max_length=16, choices=choices(VenueStatus))
     reason = models.CharField(max_length=200, blank=True)
     filled_quantity = models.DecimalField(**MONEY)
     order_quantity = models.DecimalField(**MONEY)
@@ -89,7 +82,7 @@ class PaperReport(models.Model):
     price = models.DecimalField(null=True, **MONEY)
     commission = models.DecimalField(null=True, **MONEY)
     commission_currency = models.CharField(max_length=8, blank=True)
-    liquidity = models.CharField(max_length=8, blank=True, choices=_choices(Liquidity))
+    liquidity = models.CharField(max_length=8, blank=True, choices=choices(Liquidity))
     flags = models.JSONField(default=list)
     at = models.DateTimeField()
 

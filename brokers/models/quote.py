@@ -1,15 +1,13 @@
 """The newest quote of each instrument."""
 
 from decimal import Decimal
-from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
 
 from brokers.contract import LEAST, MOST, BarPart
 from brokers.instruments.rows import Instrument
-
-MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
+from execution_site.floor.columns import MONEY
 
 
 def _nobody_or_within(name: str, least: Decimal) -> Q:

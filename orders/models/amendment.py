@@ -1,14 +1,11 @@
 """Busts and corrections: what a venue says afterwards about a trade it has told of."""
 
-from typing import Any
-
 from django.db import models
 from django.db.models import Q
 
 from brokers.contract import FillKind, Side
 from brokers.models import BrokerConnection, Instrument
-
-MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
+from execution_site.floor.columns import MONEY
 
 
 class FillAmendment(models.Model):

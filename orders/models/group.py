@@ -1,19 +1,12 @@
 """Groups of orders as rows: one decision, several legs, and what has come of it."""
 
-from typing import Any
-
 from django.db import models
 from django.db.models import Q
 
 from brokers.models import BrokerConnection
+from execution_site.floor.columns import choices
 from orders.group_states import GroupStatus, GroupType, OnLegFailure
 from orders.models.signal import Signal
-
-MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
-
-
-def _choices(enum: Any) -> list[tuple[str, str]]:
-    return [(member.value, member.value) for member in enum]
 
 
 class OrderGroup(models.Model):
@@ -30,10 +23,10 @@ class OrderGroup(models.Model):
     signal = models.OneToOneField(Signal, on_delete=models.PROTECT, related_name="group")
     connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
     strategy = models.CharField(max_length=64)
-    type = models.CharField(max_length=16, choices=_choices(GroupType))
-    on_leg_failure = models.CharField(max_length=8, choices=_choices(OnLegFailure))
+    type = models.CharField(max_length=16, choices=choices(GroupType))
+    on_leg_failure = models.CharField(max_length=8, choices=choices(OnLegFailure))
     leg_timeout_seconds = models.PositiveIntegerField()
-    status = models.CharField(max_length=24, choices=_choices(GroupStatus))
+    status = models.CharField(max_length=24, choices=choices(GroupStatus))
     failure = models.CharField(max_length=200, blank=True)
     exit_reason = models.CharField(max_length=200, blank=True)
     detail = models.CharField(max_length=200, blank=True)

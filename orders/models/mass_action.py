@@ -8,10 +8,9 @@ from django.db import models
 from django.db.models import Q
 
 from brokers.models import BrokerConnection, Instrument
+from execution_site.floor.columns import MONEY
 from orders.models.signal import Signal
 from risk.kills import KillSwitch, TradingScope
-
-MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
 
 
 class Progress(models.TextChoices):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Self
+from typing import Self
 
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce, Greatest
 from brokers.contract import Liquidity, OrderType, Side, TimeInForce
 from brokers.instruments.kinds import decimal_text
 from brokers.models import BrokerConnection, Instrument
+from execution_site.floor.columns import MONEY, choices
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
 from orders.models.group import OrderGroup
 from orders.models.signal import Signal
@@ -19,12 +20,6 @@ from portfolio.fold import Execution
 from portfolio.holding import CONTEXT, quantize
 from risk.models import RiskDecision
 from risk.origins import Origin
-
-MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
-
-
-def _choices(enum: Any) -> list[tuple[str, str]]:
-    return [(member.value, member.value) for member in enum]
 
 
 class OrderQuerySet(models.QuerySet["Order"]):
@@ -63,15 +58,15 @@ class Order(models.Model):
         OrderGroup, on_delete=models.PROTECT, null=True, related_name="orders", db_index=False
     )
     leg = models.SmallIntegerField(null=True)
-    origin = models.CharField(max_length=16, choices=_choices(Origin))
+    origin = models.CharField(max_length=16, choices=choices(Origin))
     client_order_id = models.CharField(max_length=64)
     venue_order_id = models.CharField(max_length=64, blank=True)
     connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
     strategy = models.CharField(max_length=64)
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)
-    side = models.CharField(max_length=4, choices=_choices(Side))
-    order_type = models.CharField(max_length=16, choices=_choices(OrderType))
-    time_in_force = models.CharField(max_length=4, choices=_choices(TimeInForce))
+    side = models.CharField(max_length=4, choices=choices(Side))
+    order_type = models.CharField(max_length=16, choices=choices(OrderType))
+    time_in_force = models.CharField(max_length=4, choices=choices(TimeInForce))
     quantity = models.DecimalField(**MONEY)
     limit_price = models.DecimalField(null=True, **MONEY)
     stop_price = models.DecimalField(null=True, **MONEY)
@@ -102,9 +97,9 @@ class Order(models.Model):
         output_field=models.DecimalField(**MONEY),
         db_persist=True,
     )
-    status = models.CharField(max_length=24, choices=_choices(OrderStatus))
+    status = models.CharField(max_length=24, choices=choices(OrderStatus))
     pending_action = models.CharField(
-        max_length=8, choices=_choices(PendingAction), default=PendingAction.NONE
+        max_length=8, choices=choices(PendingAction), default=PendingAction.NONE
     )
     status_reason = models.CharField(max_length=200, blank=True)
     retry_count = models.SmallIntegerField(default=0)
@@ -239,12 +234,12 @@ class Fill(models.Model):
     strategy = models.CharField(max_length=64)
     venue_trade_id = models.CharField(max_length=64, db_collation="C")
     sequence = models.DecimalField(max_digits=64, decimal_places=0)
-    side = models.CharField(max_length=4, choices=_choices(Side))
+    side = models.CharField(max_length=4, choices=choices(Side))
     quantity = models.DecimalField(**MONEY)
     price = models.DecimalField(**MONEY)
     commission = models.DecimalField(**MONEY)
     commission_currency = models.CharField(max_length=8)
-    liquidity = models.CharField(max_length=8, choices=_choices(Liquidity))
+    liquidity = models.CharField(max_length=8, choices=choices(Liquidity))
     flags = models.JSONField(default=list)
     late = models.BooleanField()
     trading_date = models.DateField()

@@ -1,14 +1,11 @@
 """A request to give a working order other terms, as a row: judged, sent once, and settled."""
 
-from typing import Any
-
 from django.db import models
 from django.db.models import Q
 
 from brokers.contract import OrderTerms
+from execution_site.floor.columns import MONEY
 from risk.models import RiskDecision
-
-MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
 
 
 class ReplacementStatus(models.TextChoices):

@@ -3,16 +3,14 @@
 They are derived from fills (orders/groups/sharing.py) and may lag behind them.
 """
 
-from typing import Any
-
 from django.db import models
 from django.db.models import F, Q
 
+from execution_site.floor.columns import TOTAL
 from orders.models.group import OrderGroup
 from portfolio.holding import Holding
 from portfolio.models import COST, PNL, Position
 
-MONEY: dict[str, Any] = {"max_digits": 38, "decimal_places": 10}
 #: Its position has changed since its fills were attributed.
 BEHIND = (
     Q(seen_at=None)
@@ -65,7 +63,7 @@ class PositionShare(models.Model):
     quantity = models.DecimalField(default=0, max_digits=28, decimal_places=10)
     cost = models.DecimalField(**COST)
     realized_pnl = models.DecimalField(**PNL)
-    commission = models.DecimalField(default=0, **MONEY)
+    commission = models.DecimalField(default=0, **TOTAL)
 
     class Meta:
         constraints = [

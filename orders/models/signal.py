@@ -1,20 +1,14 @@
 """Signals as rows: what was asked, what became of it, and the answer its key gets ever after."""
 
 from enum import StrEnum
-from typing import Any
 
 from django.db import models
 from django.db.models import Q
 
 from brokers.models import BrokerConnection, Instrument
+from execution_site.floor.columns import MONEY, choices
 from orders.models.client import ApiClient
 from risk.models import RiskDecision
-
-MONEY: dict[str, Any] = {"max_digits": 28, "decimal_places": 10}
-
-
-def _choices(enum: Any) -> list[tuple[str, str]]:
-    return [(member.value, member.value) for member in enum]
 
 
 class Action(StrEnum):
@@ -55,9 +49,9 @@ class Signal(models.Model):
     body = models.JSONField()
     connection = models.ForeignKey(BrokerConnection, on_delete=models.PROTECT)
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, null=True)
-    action = models.CharField(max_length=8, choices=_choices(Action))
+    action = models.CharField(max_length=8, choices=choices(Action))
     quantity = models.DecimalField(null=True, **MONEY)
-    status = models.CharField(max_length=24, choices=_choices(SignalStatus))
+    status = models.CharField(max_length=24, choices=choices(SignalStatus))
     decision = models.OneToOneField(RiskDecision, on_delete=models.PROTECT, null=True)
     generated_at = models.DateTimeField(null=True)
     received_at = models.DateTimeField()

@@ -1,7 +1,6 @@
 """A trader's signals, and the worker that sends their orders."""
 
 import itertools
-from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -11,6 +10,7 @@ from orders.intake.requests import SignalRequest
 from orders.intake.submit_signal import submit_signal
 from orders.models import Action
 from orders.sending import in_flight, submission
+from tests.clock import now
 
 _ids = itertools.count()
 
@@ -21,10 +21,6 @@ def steady(monkeypatch):
     held = SimpleNamespace(at=1_000.0)
     monkeypatch.setattr(in_flight, "monotonic", lambda: held.at)
     return held
-
-
-def now():
-    return datetime.now(UTC)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from risk import control
 from risk.change_kinds import ChangeKind
 from risk.facts import SystemMode
 from risk.four_eyes import ChangeRequest
+from tests.clock import now
 from tests.databases import url_of
 
 LATER = timedelta(minutes=20)
@@ -32,10 +33,6 @@ CHANGED = {
         lambda: ChangeRequest.objects.exclude(status="WAITING").count(),
     ),
 }
-
-
-def now():
-    return datetime.now(UTC)
 
 
 @pytest.fixture

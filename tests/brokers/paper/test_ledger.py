@@ -3,7 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.db import connections
@@ -12,12 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from brokers.contract import BrokerUnavailable, OutcomeUnknown, Side, VenueStatus
 from brokers.models import BrokerConnection, Instrument, PaperOrder, PaperReport, Quote
 from brokers.paper.venue import PAGE, PaperVenue, ledger_positions, match
+from tests.clock import now
 
 BUY, SELL = Side.BUY, Side.SELL
-
-
-def now():
-    return datetime.now(UTC)
 
 
 def test_it_is_committed_before_the_answer(send, server):

@@ -18,15 +18,12 @@ from brokers.contract import (
 )
 from brokers.models import ExchangeSession, Instrument, PaperHolding, PaperOrder
 from brokers.paper.venue import match
+from tests.clock import now
 
 BUY, SELL = Side.BUY, Side.SELL
 STOP, STOP_LIMIT, LIMIT = OrderType.STOP, OrderType.STOP_LIMIT, OrderType.LIMIT
 IOC, FOK, GTD = TimeInForce.IOC, TimeInForce.FOK, TimeInForce.GTD
 DEEP = {"bid_size": 5000, "ask_size": 5000}
-
-
-def now():
-    return datetime.now(UTC)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What the paper venue does with orders."""
 
-from datetime import UTC, datetime, timedelta
 from datetime import time as clock
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -20,12 +20,9 @@ from brokers.contract import (
 )
 from brokers.models import BrokerConnection, Instrument, PaperOrder, PaperReport
 from brokers.paper.venue import PaperVenue, match
+from tests.clock import now
 
 BUY, SELL = Side.BUY, Side.SELL
-
-
-def now():
-    return datetime.now(UTC)
 
 
 def test_a_market_order_is_accepted_and_filled_at_once(send):

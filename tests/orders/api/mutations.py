@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -41,12 +41,9 @@ from risk.breakers import BreakerState
 from risk.change_kinds import ChangeKind
 from risk.facts import KillLevel, SystemMode
 from risk.models import Breaker, ChangeRequest, FourEyesRule, KillSwitch, SystemControl
+from tests.clock import now
 
 _keys = itertools.count()
-
-
-def now():
-    return datetime.now(UTC)
 
 
 class Stage:

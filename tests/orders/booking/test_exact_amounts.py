@@ -18,13 +18,10 @@ from orders.reports import agreement
 from orders.sending import venue_queries
 from portfolio import fold
 from portfolio.models import ClosedTrade, Position
+from tests.clock import now
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BUY, SELL = Side.BUY, Side.SELL
-
-
-def now():
-    return datetime.now(UTC)
 
 
 def work_at_the_venue(account):

@@ -18,13 +18,10 @@ from orders.models import Fill, FillAmendment, Order
 from orders.reports import agreement
 from portfolio import fold
 from portfolio.models import Position
+from tests.clock import now
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PIECES, EACH = 4, 250
-
-
-def now():
-    return datetime.now(UTC)
 
 
 class History:

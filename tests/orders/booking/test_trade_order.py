@@ -17,13 +17,10 @@ from orders.reports import agreement
 from portfolio import fold
 from portfolio.models import ClosedTrade, Position
 from risk.models import Breaker
+from tests.clock import now
 
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BUY, SELL = Side.BUY, Side.SELL
-
-
-def now():
-    return datetime.now(UTC)
 
 
 @pytest.fixture

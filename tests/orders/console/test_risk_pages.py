@@ -1,6 +1,5 @@
 """The risk page and the approvals page, as the server paints them."""
 
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -14,10 +13,7 @@ from risk.change_kinds import ChangeKind
 from risk.facts import KillLevel
 from risk.kills import TradingScope
 from risk.models import Breaker, FourEyesRule, RiskLimit
-
-
-def now():
-    return datetime.now(UTC)
+from tests.clock import now
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from unittest.mock import Mock
 
@@ -19,10 +19,7 @@ from portfolio.models import ClosedTrade, Position
 from risk import days
 from risk.breakers import BreakerState
 from risk.models import Breaker
-
-
-def now():
-    return datetime.now(UTC)
+from tests.clock import now
 
 
 def breaker(kind, threshold, **values):

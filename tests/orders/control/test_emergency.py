@@ -2,7 +2,7 @@
 
 import json
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import psycopg
@@ -27,13 +27,10 @@ from risk.kills import KillSwitch, TradingScope, engaged
 from risk.locks import SENDERS
 from risk.models import SystemControl
 from tests import databases
+from tests.clock import now
 
 EVERYTHING = TradingScope()
 ALPHA = TradingScope(strategy="alpha")
-
-
-def now():
-    return datetime.now(UTC)
 
 
 def release(scope=EVERYTHING, reason="over"):

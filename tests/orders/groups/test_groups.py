@@ -3,7 +3,7 @@
 import io
 import itertools
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -27,15 +27,12 @@ from portfolio.models import Position
 from risk import control
 from risk.facts import KillLevel
 from risk.models import RiskDecision, RiskLimit
+from tests.clock import now
 from tests.orders.groups import option_market
 from tests.orders.groups.option_market import symbol
 
 _ids = itertools.count()
 CONDOR = ((90, "PE", "BUY"), (95, "PE", "SELL"), (105, "CE", "SELL"), (110, "CE", "BUY"))
-
-
-def now():
-    return datetime.now(UTC)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import importlib
 import itertools
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -25,15 +25,12 @@ from orders.reports.agreement import differences
 from orders.sending import submission
 from portfolio.models import Position
 from risk.kills import TradingScope
+from tests.clock import now
 from tests.orders.groups import option_market
 from tests.orders.groups.option_market import symbol
 
 _ids = itertools.count()
 SPREAD = ((90, "PE", "BUY"), (95, "PE", "SELL"))
-
-
-def now():
-    return datetime.now(UTC)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Modifying orders: what is judged, what passes, and how races with fills and lost answers end."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -34,13 +34,10 @@ from orders.sending import replacement, venue_queries
 from risk import control
 from risk.facts import KillLevel, SystemMode
 from risk.models import RiskLimit
+from tests.clock import now
 
 LIMIT = {"order_type": OrderType.LIMIT, "limit_price": Decimal(95)}
 KILL = {"level": KillLevel.HALTED, "actor": "rita", "reason": "test"}
-
-
-def now():
-    return datetime.now(UTC)
 
 
 @pytest.fixture

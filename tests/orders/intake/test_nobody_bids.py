@@ -1,7 +1,6 @@
 """Where nobody bids nothing is sold: not through the gate, not at the venue, at no price."""
 
 import json
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -16,6 +15,7 @@ from portfolio import history
 from portfolio.history import PnlPoint
 from risk import days
 from risk.models import DayResult
+from tests.clock import now
 
 GONE = [
     ("a bid of zero", {"bid": 0, "ask": 101, "last": 100}),
@@ -28,10 +28,6 @@ GONE = [
     ("a crossed quote", {"bid": 102, "ask": 101, "last": 100}),
     ("nothing at all", {"bid": 0, "ask": 0, "last": 0}),
 ]
-
-
-def now():
-    return datetime.now(UTC)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Whatever closes risk converges: what is turned away, cut or raced ends flat, or is told of."""
 
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -21,12 +20,9 @@ from orders.sending.grants import claim_and_grant
 from portfolio.models import Position
 from risk.facts import KillLevel
 from risk.kills import TradingScope
+from tests.clock import now
 
 EVERYTHING = TradingScope()
-
-
-def now():
-    return datetime.now(UTC)
 
 
 def held(**position):

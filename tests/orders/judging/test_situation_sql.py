@@ -1,7 +1,7 @@
 """What the gate reads of exposure and open orders equals what is worked out in plain Python."""
 
 import random
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -18,6 +18,7 @@ from portfolio.models import OptionGreeks, Position
 from risk.gate import judge
 from risk.limits import GREEK_OF, Metric
 from risk.models import RiskLimit
+from tests.clock import now
 
 STRATEGIES = ["alpha", "beta", "gamma"]
 UNDERLYINGS = ["TECH", "BANK"]
@@ -25,10 +26,6 @@ COMPARED = (Metric.MAX_GROSS_EXPOSURE, Metric.MAX_OPEN_ORDERS, *GREEK_OF)
 
 
 OPTION = {"strike": 90, "right": "CE", "expiry_date": date(2030, 1, 1)}
-
-
-def now():
-    return datetime.now(UTC)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What of an order can still be filled: one definition, the database's, for whoever asks."""
 
 import random
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -13,12 +12,9 @@ from orders.judging.case import OrderSpec, Proposed
 from orders.lifecycle import OrderStatus
 from orders.models import Order
 from orders.payloads import order_json
+from tests.clock import now
 
 S = OrderStatus
-
-
-def now():
-    return datetime.now(UTC)
 
 
 def put(order_id, **columns):

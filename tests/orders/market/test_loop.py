@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import psycopg
@@ -26,15 +26,12 @@ from portfolio.history import PnlPoint
 from risk.days import DayResult
 from risk.models import Breaker
 from tests import databases
+from tests.clock import now
 
 SECONDS = 20
 QUOTED = {"AAPL": ("99", "101"), "EURUSD": ("1.1000", "1.1010")}
 FALLEN = {"AAPL": ("94", "95"), "EURUSD": ("1.0490", "1.0500")}
 HELD = {"paper": ("AAPL", "10", "95"), "other": ("EURUSD", "1000", "1.05")}
-
-
-def now():
-    return datetime.now(UTC)
 
 
 class Feed:

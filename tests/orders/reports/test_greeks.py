@@ -1,6 +1,6 @@
 """The portfolio's Greeks: per position and summed, and what cannot be valued is listed."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,14 +11,11 @@ from orders.market.loop import MarketLoop
 from portfolio import greeks, revaluation
 from portfolio.models import InterestRate, OptionGreeks, Position
 from tests import quantlib
+from tests.clock import now
 from tests.orders.groups import option_market
 from tests.orders.groups.option_market import LOT, symbol
 
 GREEKS = ("delta", "gamma", "vega", "theta", "rho")
-
-
-def now():
-    return datetime.now(UTC)
 
 
 @pytest.fixture

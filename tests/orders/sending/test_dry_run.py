@@ -1,7 +1,6 @@
 """A dry account: every stage runs, what would be sent is kept, and nothing reaches its venue."""
 
 import json
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -22,12 +21,9 @@ from orders.models import Order, Replacement, SubmissionAttempt
 from orders.sending import replacement, venue_queries
 from portfolio.models import Position
 from risk.models import Breaker, RiskUsage
+from tests.clock import now
 
 LIMIT = {"order_type": OrderType.LIMIT, "limit_price": Decimal(95)}
-
-
-def now():
-    return datetime.now(UTC)
 
 
 def dry(on=True):

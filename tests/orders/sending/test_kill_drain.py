@@ -2,7 +2,6 @@
 
 import threading
 import time
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import psycopg
@@ -16,11 +15,8 @@ from orders.sending import grants
 from risk import control
 from risk.facts import KillLevel
 from risk.models import OrderRate, RiskLimit
+from tests.clock import now
 from tests.databases import url_of
-
-
-def now():
-    return datetime.now(UTC)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The one path of an order, on the real database and the paper venue."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -17,10 +17,7 @@ from orders.models import Action, Fill, Order, Signal
 from orders.sending import submission, venue_queries
 from portfolio.models import Position
 from risk.models import RiskDecision, RiskLimit, SymbolRule
-
-
-def now():
-    return datetime.now(UTC)
+from tests.clock import now
 
 
 def order_of(outcome):

@@ -1,7 +1,6 @@
 """A venue that refuses our credentials, at every step of an order."""
 
 import contextlib
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -14,10 +13,7 @@ from orders.control.emergency import request_cancel
 from orders.intake.modify import Changes, request_replace
 from orders.models import Order, Replacement
 from orders.sending import replacement, submission, venue_queries
-
-
-def now():
-    return datetime.now(UTC)
+from tests.clock import now
 
 
 def transmit(order_id):

@@ -1,6 +1,6 @@
 """Four eyes: who proposes does not approve, and what is applied is applied to what is there."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -18,13 +18,10 @@ from risk.facts import KillLevel
 from risk.four_eyes import ALWAYS, SamePerson
 from risk.kills import engaged
 from risk.models import ChangeRequest, FourEyesRule, RiskLimit
+from tests.clock import now
 
 RITA, OTTO = Actor("rita", 1), Actor("otto", 2)
 OTTOS = ("approve_change", "change_mode", "release_kill", "change_risklimit")
-
-
-def now():
-    return datetime.now(UTC)
 
 
 @pytest.fixture

@@ -17,14 +17,11 @@ from risk import control
 from risk.change_kinds import ChangeKind as Kind
 from risk.facts import KillLevel
 from risk.models import Breaker, RiskLimit
+from tests.clock import now
 
 NEXT_YEAR = datetime.now(UTC) + timedelta(days=365)
 WHY = {"reason": "because"}
 PASSWORD = "a-new-pass-word-1"
-
-
-def now():
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
