@@ -81,3 +81,10 @@ def test_what_the_security_table_is_shown_by_exists():
     for file, test in named:
         source = (ROOT / "tests" / file).read_text()
         assert f"def {test or 'test_'}" in source, f"{file}::{test}"
+
+
+def test_test_modules_do_not_import_each_other():
+    """What several of them need stands beside them."""
+    other = re.compile(r"^from tests\.(?:\w+\.)*test_\w+ import", re.MULTILINE)
+    for path in (ROOT / "tests").rglob("*.py"):
+        assert not other.search(path.read_text()), path

@@ -14,7 +14,7 @@ import uuid
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.chaos.test_replay_site import made_up_ticks
+from tests.chaos.ticks import made_up_ticks
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.chaos.crowd import load
-from tests.chaos.test_crashes import assert_consistent
+from tests.chaos.signals import assert_consistent
 
 pytestmark = pytest.mark.usefixtures("market_is_back")
 

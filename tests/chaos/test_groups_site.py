@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.chaos.test_crashes import SENT_TWICE, UNLIKE_THE_VENUE
+from tests.chaos.signals import SENT_TWICE, UNLIKE_THE_VENUE
 
 pytestmark = pytest.mark.usefixtures("market_is_back")
 

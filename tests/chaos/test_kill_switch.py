@@ -17,7 +17,7 @@ import pytest
 from execution_site.floor.database_roles import APPLICATION
 from risk.locks import SENDERS as SENDERS_LOCK
 from tests.chaos.crowd import Pages, load
-from tests.chaos.test_crashes import assert_consistent
+from tests.chaos.signals import assert_consistent
 
 pytestmark = pytest.mark.usefixtures("market_is_back")
 

@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from tests.chaos.test_crashes import body, post_until_answered
+from tests.chaos.signals import body, post_until_answered
 
 AWAY_SECONDS = 6
 READS = ("/", "/api/v1/orders", "/api/v1/system", "/api/v1/health", "/readyz", "/admin/login/")

@@ -16,7 +16,7 @@ import redis
 
 from execution_site.processes.embedded.runtime import Runtime
 from tests.chaos.crowd import load
-from tests.chaos.test_crashes import assert_consistent
+from tests.chaos.signals import assert_consistent
 
 PAUSE = float(os.environ.get("PAUSE", "5"))
 LOAD = float(os.environ.get("LOAD", "14"))

@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 
 from execution_site.processes.worker import WATCH_SECONDS
-from tests.chaos.test_crashes import body, post_until_answered
+from tests.chaos.signals import body, post_until_answered
 
 PAUSE_SECONDS = 25  # longer than a worker bears to hear nothing
 

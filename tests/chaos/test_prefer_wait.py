@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from tests.chaos.test_crashes import body
+from tests.chaos.signals import body
 
 CLIENTS = 20  # more than there are threads
 _numbers = count()

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.ticks import made_up_ticks
+
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 TICKS = SHARED / "forex" / "eurusd_tick_oanda_2014-05-08.csv"
 ROWS = 6_000  # of 87,833: the whole day is a figure of docs/benchmarks.md
@@ -28,16 +30,6 @@ def replay(site, tmp_path):
         return json.loads(report.read_text())
 
     return run
-
-
-def made_up_ticks(path):
-    """Write a file of ticks that cross often."""
-    lines = ["ms_since_midnight_utc,bid,ask"]
-    for n in range(3_000):
-        wave = abs((n * 7) % 400 - 200) + (n * 13) % 17
-        lines.append(f"{n * 250},{1.1 + wave / 100_000:.5f},{1.1 + (wave + 12) / 100_000:.5f}")
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 def compare(site, first, second):

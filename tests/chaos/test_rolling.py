@@ -8,7 +8,7 @@ import time
 import httpx
 import pytest
 
-from tests.chaos.test_crashes import SENT_TWICE, UNLIKE_THE_VENUE, body
+from tests.chaos.signals import SENT_TWICE, UNLIKE_THE_VENUE, body
 
 pytestmark = pytest.mark.usefixtures("market_is_back")
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import redis
 import websockets
 
-from tests.chaos.test_crashes import body, post_until_answered
+from tests.chaos.signals import body, post_until_answered
 
 WRITERS = 20
 EACH = 15

@@ -19,7 +19,7 @@ from orders.models.client import issue_key
 from orders.sending import submission
 from risk.kills import engaged
 from risk.models import RiskLimit, SymbolRule, SystemControl
-from tests.orders.api.test_signals import FINE, URL
+from tests.orders.api.signals import FINE, URL
 
 EDITABLE = {
     "Breaker",

@@ -17,7 +17,7 @@ from orders.models import ApiClient
 from orders.sending import submission
 from risk import control
 from risk.facts import KillLevel
-from tests.orders.api.test_signals import FINE, URL
+from tests.orders.api.signals import FINE, URL
 
 
 class Cells(HTMLParser):

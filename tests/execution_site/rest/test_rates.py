@@ -15,7 +15,7 @@ from execution_site.rest.http import CONTENT_TYPE, Problem
 from execution_site.rest.rates import Limit
 from orders.models.client import issue_key
 from tests import databases
-from tests.orders.api.test_signals import FINE, URL
+from tests.orders.api.signals import FINE, URL
 
 THREADS = 16
 JSON = {"content_type": "application/json"}

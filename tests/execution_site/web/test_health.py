@@ -19,7 +19,7 @@ from execution_site.models import Event
 from execution_site.processes.roles import MANAGE
 from orders.models import Order, Signal
 from tests import databases
-from tests.orders.api.test_signals import FINE, URL
+from tests.orders.api.signals import FINE, URL
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 RED_WITHIN = 5.0  # seconds

@@ -21,7 +21,7 @@ from orders.reports import selectors
 from orders.sending import submission
 from portfolio import history
 from risk.models import Breaker, RiskLimit
-from tests.orders.api.test_signals import FINE, URL
+from tests.orders.api.signals import FINE, URL
 from tests.orders.groups import option_market
 from tests.orders.groups.option_market import symbol as option
 

@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from orders.sending import submission
-from tests.orders.api.test_signals import FINE, URL
+from tests.orders.api.signals import FINE, URL
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from orders.models import Order
 from orders.models.client import issue_key
 from orders.sending import submission
 from risk.models import Breaker, RiskLimit
-from tests.orders.api.test_signals import FINE
+from tests.orders.api.signals import FINE
 from tests.orders.groups import option_market
 from tests.orders.groups.option_market import symbol as option
 

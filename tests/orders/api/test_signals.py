@@ -10,16 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orders.models import ApiKey, Order, Signal
-
-URL = "/api/v1/signals"
-FINE = {
-    "signal_id": "one",
-    "strategy": "alpha",
-    "account": "paper",
-    "symbol": "AAPL",
-    "action": "BUY",
-    "quantity": "10",
-}
+from tests.orders.api.signals import FINE, URL
 
 
 @pytest.fixture

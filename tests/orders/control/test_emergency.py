@@ -14,7 +14,7 @@ from brokers.contract import OrderType
 from brokers.models import Quote
 from execution_site.floor.audit import ReasonRequired
 from execution_site.rest.idempotency import once
-from execution_site.rest.permissions import TradingScope as KeyScope
+from execution_site.rest.permissions import KeyScope
 from orders.control import emergency, mass_actions
 from orders.models import Order, SubmissionAttempt
 from orders.models.client import issue_key

@@ -19,7 +19,7 @@ from orders.sending import submission
 from portfolio.holding import quantize
 from portfolio.models import Position
 from risk.kills import TradingScope
-from tests.orders.booking.test_histories import History
+from tests.orders.booking.histories import History
 from tests.orders.conftest import now
 from tests.orders.groups import option_market
 from tests.orders.groups.option_market import symbol as option
