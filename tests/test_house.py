@@ -88,3 +88,10 @@ def test_test_modules_do_not_import_each_other():
     other = re.compile(r"^from tests\.(?:\w+\.)*test_\w+ import", re.MULTILINE)
     for path in (ROOT / "tests").rglob("*.py"):
         assert not other.search(path.read_text()), path
+
+
+def test_templates_can_be_read_and_compared():
+    """A line of a template is one thought: what changes in it can be seen."""
+    for path in (ROOT / "templates").rglob("*.html"):
+        longest = max(map(len, path.read_text().splitlines()), default=0)
+        assert longest <= 170, path

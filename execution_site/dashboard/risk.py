@@ -25,6 +25,25 @@ from risk.models import ChangeRequest
 REFUSALS = 20
 WAITING = 100
 
+#: Each mode, what switching to it does, and what it means in a few words.
+MODES = [
+    (
+        SystemMode.GUIDE.value,
+        "Signals are refused; stops, flattening and cancels pass.",
+        "Signals are refused.",
+    ),
+    (
+        SystemMode.SUPERVISED.value,
+        "What passes every check waits for a person.",
+        "A person approves each signal.",
+    ),
+    (
+        SystemMode.AUTONOMOUS.value,
+        "What passes every check is sent to its venue.",
+        "What passes is sent.",
+    ),
+]
+
 
 def shell_context(principal: Principal, *, now: datetime) -> dict[str, Any]:
     """Return what every page's header shows."""
@@ -56,7 +75,7 @@ def risk_context(user: User, *, now: datetime) -> dict[str, Any]:
     for kill in context["system"]["kill_switches"]:
         kill["scope_json"] = json.dumps(kill["scope"])
     return context | {
-        "modes": [mode.value for mode in SystemMode],
+        "modes": MODES,
         "strategies": _strategies(accounts),
         "symbols": list(Instrument.objects.order_by("symbol").values_list("symbol", flat=True)),
         "limits": [_limit(row) for row in limits],

@@ -18,6 +18,7 @@ from orders.sending import submission
 from risk import control
 from risk.facts import KillLevel
 from tests.orders.api.signals import FINE, URL
+from tests.pages import page_text
 
 
 class Cells(HTMLParser):
@@ -302,4 +303,4 @@ def test_number_keeps_the_text(value, expected):
 def test_a_dry_account_is_named_at_the_top(page, account, dry, said):
     type(account).objects.update(dry_run=dry)
 
-    assert page.get("/").content.decode().count("DRY RUN: paper") == said
+    assert page_text(page.get("/")).count("DRY RUN: paper") == said

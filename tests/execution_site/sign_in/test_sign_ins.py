@@ -12,6 +12,7 @@ from execution_site.sign_in import sign_ins
 from execution_site.sign_in.sign_ins import SignIn
 from execution_site.web import admissions
 from tests.execution_site.sign_in.second_factors import PASSWORD, staff
+from tests.pages import page_text
 
 LOGGED_OUT = "/login/?next=/"
 
@@ -89,7 +90,7 @@ def test_a_person_sees_their_own_sign_ins_and_no_others(olga):
     here, there = browser(), browser(agent="Chrome <b>", address="198.51.100.9")
     browser("rita", agent="Safari")
 
-    page = here.get("/sign-ins/").content.decode()
+    page = page_text(here.get("/sign-ins/"))
     assert page.count("this one") == 1
     assert "198.51.100.9" in page
     assert "Chrome &lt;b&gt;" in page

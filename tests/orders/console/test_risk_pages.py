@@ -14,6 +14,7 @@ from risk.facts import KillLevel
 from risk.kills import TradingScope
 from risk.models import Breaker, FourEyesRule, RiskLimit
 from tests.clock import now
+from tests.pages import page_text
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def page(risk_manager, account, valkey):
     def get(path="/risk/"):
         answer = client.get(path)
         assert answer.status_code == 200
-        return answer.content.decode()
+        return page_text(answer)
 
     return get
 
