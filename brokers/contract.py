@@ -210,7 +210,7 @@ class OrderTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderReport:
-    """What the venue says of one order, with the executions it tells along with it.
+    """What the venue says of one order, with the executions it reports with it.
 
     `terms` are those the order has at the venue, where it says so: a replacement shows in them.
     """
@@ -252,7 +252,7 @@ class BarPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuoteUpdate:
-    """One quote as a feed tells it, and the one door by which prices come in.
+    """One quote as a feed reports it, and the one door by which prices come in.
 
     A bid, ask, last price or quoted size that is zero, negative, no number or none that can be
     stored means that nobody is there: the price is None, and of a side its size too. A size that

@@ -153,7 +153,7 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "monitor"
-# A bell that rings late is useless: each message expires before the next one comes.
+# A late hint is useless: each message expires before the next one comes.
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "orders.sweep", "schedule": 1.0, "options": {"expires": 1}},
 }

@@ -54,7 +54,7 @@ def sweep(*, now: datetime) -> Swept:
             done += _attempt(partial(_do, piece), kind, failed) or 0
     for cause, kinds in failed.items():
         if cause in outages.SERVICES:
-            continue  # that it is away is told once, whoever finds it
+            continue  # that it is away is logged once, whoever finds it
         counts = ", ".join(f"{kind} ({count})" for kind, count in kinds.items())
         logger.error("the sweep left out %s: %s", counts, cause)
     return Swept(done, failed)

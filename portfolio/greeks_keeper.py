@@ -1,4 +1,4 @@
-"""Keeps the Greeks of options as their market moves, and tells whoever looks on."""
+"""Keeps the Greeks of options as their market moves, and publishes them."""
 
 import time
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ KEY = ("account", "underlying", "currency")
 
 
 class GreeksKeeper:
-    """One market's: it is told what moved, and revalues once a second what that concerns."""
+    """One market's: it is given what moved, and revalues once a second what that concerns."""
 
     def __init__(self) -> None:
         self._moved: set[str] = set()

@@ -48,7 +48,7 @@ class BreakerAction(StrEnum):
 
 
 class BreakerState(StrEnum):
-    """ARMED lets pass; UNSAFE cannot tell and blocks while it lasts; TRIPPED blocks until reset."""
+    """ARMED lets pass; UNSAFE, not evaluable, blocks while it lasts; TRIPPED until it is reset."""
 
     ARMED = "ARMED"
     UNSAFE = "UNSAFE"
@@ -57,7 +57,7 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a breaker reads at one moment. `value` None: it cannot be told.
+    """What a breaker reads at one moment. `value` None: it is not known.
 
     `quote_number` tells readings on different quotes apart; `quoted_at` is of the oldest quote the
     value rests on, None where it rests on none.

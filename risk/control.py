@@ -34,7 +34,7 @@ class ClockTime(Now):
     """The database's clock as the statement runs; Now() is the start of its transaction."""
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Spell it in SQL."""
+        """Return it as SQL."""
         return self.as_sql(compiler, connection, template="CLOCK_TIMESTAMP()", **context)
 
 

@@ -107,7 +107,7 @@ class UnitGreeks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupRisk:
-    """What a group of orders can lose at expiry, money, positive; None: it cannot be told.
+    """What a group of orders can lose at expiry, money, positive; None: it is not known.
 
     `unbounded`: there is no most that it can lose.
     """

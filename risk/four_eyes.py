@@ -24,7 +24,7 @@ def check_two_persons(first: int | None, second: int | None) -> None:
 
     A key that belongs to nobody could be anybody's.
 
-    :raises SamePerson: they are one, or it cannot be told
+    :raises SamePerson: they are one, or it is not known who they are
     """
     if first is None or second is None:
         raise SamePerson("this takes two persons, and a client that belongs to nobody is none")

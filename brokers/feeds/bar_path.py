@@ -1,6 +1,6 @@
 """The way a bar's prices are taken to have gone, as quotes. Pure.
 
-A bar tells four prices and not in which order. It becomes a quote each of its open, of the extreme
+A bar has four prices and not their order. It becomes a quote each of its open, of the extreme
 nearer to it, of the other extreme and of its close. From the close before it the price may have
 jumped to the open; from there on it passed through whatever lies on the way. Hence, at the venue
 (`brokers/paper/matching.py`):

@@ -5,7 +5,7 @@ A file's header says what it holds: `bid, ask` are ticks; `bid_open .. ask_size`
 the date in the file's name or in a `date` column, or `datetime_utc`. Bars are stamped with their
 start and used after their end alone: each becomes four updates at its end, as
 `brokers/feeds/bar_path.py` says. A price that is missing or 0 is an empty
-side. A size of 0 says that nobody is there, or that nothing was traded; only in a column that tells
+side. A size of 0 says that nobody is there, or that nothing was traded; only in a column that has
 no other size at all it is unknown. A bar's one quoted size stands for each of its prices; its
 traded volume is spread over the four.
 """
@@ -178,7 +178,7 @@ class RecordedFile:
         return bar_path.trade_bar(self._symbol_of(row), at, prices, volume)
 
     def _sizes_told(self) -> frozenset[str]:
-        """Return the columns of sizes that tell any: where all are 0, 0 is no size but none."""
+        """Return the columns of sizes that have any: where all are 0, none is given."""
         names = {n for n in ("bid_size", "ask_size", self._volume) if n in self._column}
         told: set[str] = set()
         for _, row in text_files.table(self.path)[1] if names else ():
@@ -189,7 +189,7 @@ class RecordedFile:
         return frozenset(told)
 
     def _size(self, row: Sequence[str], column: str) -> Decimal | None:
-        """Return a size in the row, or None where the column tells none."""
+        """Return a size in the row, or None where the column has none."""
         return _size(row[self._column[column]]) if column in self._told else None
 
     def _period(self) -> timedelta:

@@ -46,7 +46,7 @@ class RecordedChain(RecordedFile):
     def _contracts(self) -> list[Symbol]:
         """Return every contract of the file, in the order of appearance.
 
-        Rows that name none are told of by `arrivals`, like all that cannot be used.
+        Rows that name none are reported by `arrivals`, like all that cannot be used.
         """
         found: dict[str, Symbol] = {}
         for _, row in text_files.table(self.path)[1]:

@@ -1,4 +1,4 @@
-"""What an instrument is: kinds, ticks and lots, and how its numbers are spelt."""
+"""What an instrument is: kinds, ticks and lots, and how its numbers are formatted."""
 
 from decimal import Decimal
 from enum import StrEnum

@@ -38,7 +38,7 @@ class TermsHeld(Exception):
 
 @contextmanager
 def what_holds() -> Iterator[None]:
-    """Tell what the database says where terms are held.
+    """Parse what the database says where terms are held.
 
     :raises TermsHeld: it refused to change them
     """

@@ -28,7 +28,7 @@ class NoSuchDate(ValueError):
 
 
 class Right(StrEnum):
-    """What an option gives its holder the right to do, as symbols spell it."""
+    """What an option gives its holder the right to do, as symbols write it."""
 
     CALL = "CE"
     PUT = "PE"
@@ -72,7 +72,7 @@ def parse(symbol: str) -> Symbol:
 
 
 def one_spelling(symbol: str) -> str:
-    """Return the symbol as everybody spells it; what is no derivative's is as it was given."""
+    """Return the symbol in its one spelling; what is no derivative's is as it was given."""
     if "." not in symbol:  # only a strike's fraction can be written in more than one way
         return symbol
     try:

@@ -1,4 +1,4 @@
-"""The paper venue's ledger on a database connection of its own: serialised, on disk, told in order.
+"""The paper venue's ledger on a database connection of its own: serialised, on disk, in order.
 
 An account's writes hold its lock until they have committed, so its reports become visible in id
 order and a reader that goes on from the last id it saw misses none. The commit itself does not wait
@@ -119,7 +119,7 @@ def order_report(order: PaperOrder, lines: Iterable[PaperReport]) -> OrderReport
 
 
 def line_report(line: PaperReport) -> OrderReport:
-    """Return one line as the stream tells it: the order as it stood then."""
+    """Return one line as the stream reports it: the order as it stood then."""
     return OrderReport(
         client_order_id=line.order.client_order_id,
         venue_order_id=str(line.order_id),
@@ -133,7 +133,7 @@ def line_report(line: PaperReport) -> OrderReport:
 
 
 def _fills(order: PaperOrder, line: PaperReport) -> tuple[FillReport, ...]:
-    """Return the execution a line tells of, if any. Its trade id and sequence are its own."""
+    """Return the execution of a line, if any. Its trade id and sequence are its own."""
     if line.quantity is None or line.price is None or line.commission is None:
         return ()
     fill = FillReport(

@@ -26,8 +26,8 @@ class Faults:
     """How the venue misbehaves on request: chances from 0 to 1, drawn from the fill model's seed.
 
     `reject`: the order is refused; `unavailable`: it never arrives; `lose_answer`: it is taken and
-    the answer is lost; `repeat`: a line of the ledger is told twice; lines are told only after
-    `late` of the market's time.
+    the answer is lost; `repeat`: a line of the ledger is reported twice; lines are
+    reported only after `late` of the market's time.
     """
 
     reject: Decimal = Decimal(0)

@@ -135,7 +135,7 @@ class PaperVenue:
         )
 
     def _told(self, lines: list[PaperReport]) -> list[PaperReport]:
-        """Return the lines as the account's faults tell them: some late, some twice."""
+        """Return the lines as the account's faults have them reported: some late, some twice."""
         account = BrokerConnection.objects.using(ledger.ALIAS).get(name=self.account)
         terms = terms_of(self.account, account.settings)
         if terms.faults.late:

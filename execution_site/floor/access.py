@@ -32,7 +32,7 @@ class AccessChange(models.Model):
 
 
 def acting(actor: str, reason: str) -> None:
-    """Tell the database who changes access, and why, for the rest of the transaction."""
+    """Set in the database who changes access, and why, for the rest of the transaction."""
     with connection.cursor() as cursor:
         cursor.execute(_ACTING, [actor, reason])
 

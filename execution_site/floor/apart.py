@@ -38,7 +38,7 @@ def together(_what: str) -> Iterator[None]:
 
 @contextmanager
 def guarded(what: str, causes: Causes) -> Iterator[None]:
-    """Leave an item out that fails, and tell of it once.
+    """Leave an item out that fails, and log it once.
 
     :raises LeaseLost: whoever held the lease must stop
     :raises Exception: the database itself is away

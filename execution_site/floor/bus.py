@@ -1,6 +1,6 @@
-"""Redis as a bell: wake-ups and latest values that may be lost without harm.
+"""Notifications by Redis: wake-ups and latest values, which may be lost without harm.
 
-Nothing here raises, and nothing waits: after a failure the bell is left alone for a second, so that
+Nothing here raises, and nothing waits: after a failure Redis is left alone for a second, so that
 a dead Redis costs its callers next to nothing.
 """
 
@@ -56,38 +56,38 @@ _client = client()
 
 
 def publish(channel: str, message: str) -> bool:
-    """Ring the bell and tell whether it rang."""
+    """Publish a message; return whether Redis took it."""
     if not circuit.allows():
         return False
     try:
         _client.publish(channel, message)
     except redis.RedisError as e:
         circuit.trip()
-        logger.warning("bell %s not rung: %s", channel, e)
+        logger.warning("not published on %s: %s", channel, e)
         return False
     outages.services.end(outages.REDIS)
     return True
 
 
-class Ringer:
-    """Rings one bell from a thread of its own: many calls while it rings become one."""
+class Notifier:
+    """Notifies one channel from a thread of its own: calls while it publishes become one."""
 
     def __init__(self, channel: str) -> None:
         self._channel = channel
         self._wanted = threading.Event()
-        self._process = 0  # whose thread rings; a forked one starts its own
+        self._process = 0  # whose thread publishes; a forked one starts its own
         self._starting = threading.Lock()
 
-    def ring(self) -> None:
-        """Have the bell rung soon."""
+    def notify(self) -> None:
+        """Have the channel notified soon."""
         if self._process != os.getpid():
             with self._starting:
                 if self._process != os.getpid():
-                    threading.Thread(target=self._ring, name="ringer", daemon=True).start()
+                    threading.Thread(target=self._publish, name="notifier", daemon=True).start()
                     self._process = os.getpid()
         self._wanted.set()
 
-    def _ring(self) -> None:
+    def _publish(self) -> None:
         while True:
             self._wanted.wait()
             self._wanted.clear()

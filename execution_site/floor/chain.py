@@ -110,5 +110,5 @@ def _problem(
 
 
 def frame(*, seq: int, type: str, at: Any, data: Any) -> dict[str, Any]:
-    """Return a durable event as the stream tells it, without `prev`."""
+    """Return a durable event as the stream sends it, without `prev`."""
     return {"type": type, "seq": seq, "at": at, "data": data}

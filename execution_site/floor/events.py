@@ -114,12 +114,12 @@ def columns(rows: Iterable[EventRow]) -> dict[str, str]:
     return {"events": f"[{','.join(written)}]"}
 
 
-_sealer = bus.Ringer(bus.SEALER)
+_sealer = bus.Notifier(bus.SEALER)
 
 
 def wake_sealer() -> None:
-    """Tell the sealer, after the commit, that there is something to seal. It may fail."""
-    transaction.on_commit(_sealer.ring, robust=True)
+    """Notify the sealer, after the commit, that there is something to seal. It may fail."""
+    transaction.on_commit(_sealer.notify, robust=True)
 
 
 def record_event(type: EventType, data: dict[str, Any], *, account: str = "", at: datetime) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from execution_site.floor import outages
 
-SERVED_AS_MEANT = 503  # whoever answers it has told the cause, or is health itself
+SERVED_AS_MEANT = 503  # whoever answers it has logged the cause, or is health itself
 #: uvicorn's words for requests that are no HTTP, or ask for what is not spoken here.
 UNREADABLE = {
     "Invalid HTTP request received.",
@@ -14,10 +14,10 @@ UNREADABLE = {
 
 
 class OneLineACause(logging.Filter):
-    """Tells of a service that is away once, whoever stumbles over it, and without a traceback."""
+    """Logs once that a service is away, whoever finds it, and without a traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return False for what is told already."""
+        """Return False for what is logged already."""
         for error in _errors(record):
             if (service := outages.service_of(error)) is not None:
                 outages.services.begin(service, error)

@@ -1,4 +1,4 @@
-"""What is wrong now: each cause is told once when it begins, and once when it is over."""
+"""What is wrong now: each cause is logged once when it begins, and once when it is over."""
 
 import logging
 import threading
@@ -44,7 +44,7 @@ refused_writes = Recent(5.0)
 class Causes:
     """What fails at present, by name.
 
-    What fails now and then is told once too: it counts as well again after `settle` seconds.
+    What fails now and then is logged once too: it counts as well again after `settle` seconds.
     """
 
     def __init__(self, logger: logging.Logger, *, settle: float) -> None:
@@ -53,7 +53,7 @@ class Causes:
         self._lock = threading.Lock()
 
     def begin(self, what: str, error: BaseException, *, trace: bool = False) -> None:
-        """Note that it fails; `trace`: nobody expects such an error, so its traceback is told.
+        """Note that it fails; `trace`: nobody expects such an error, so its traceback is logged.
 
         Where a service is away it is the service that fails, and nothing else.
         """

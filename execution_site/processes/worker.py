@@ -76,7 +76,7 @@ def run() -> int:
 
 
 def host_queue() -> str:
-    """Return the queue of this machine's worker, where its watchdog rings."""
+    """Return the queue of this machine's worker, where its watchdog sends."""
     return f"worker.{socket.gethostname()}"
 
 
@@ -124,10 +124,10 @@ def _watch(controller: Any, heart: Beating) -> None:
             os._exit(1)
         _heard.clear()
         if not excused:
-            _ring()
+            _ask()
 
 
-def _ring() -> None:
+def _ask() -> None:
     """Send this worker's consumer a message; the next look asks whether anything came."""
     lasts = LOOKS * WATCH_SECONDS
     try:

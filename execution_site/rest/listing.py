@@ -56,7 +56,7 @@ class ApiView(APIView):
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any
     ) -> Response:
-        """Tell with each answer what is left of the client's rate."""
+        """Send with each answer what is left of the client's rate."""
         answer = super().finalize_response(request, response, *args, **kwargs)
         for name, value in (self.left.headers if self.left else {}).items():
             answer.headers.setdefault(name, value)

@@ -200,7 +200,7 @@ def require(rights: Iterable[Right], wanted: AnyOf, *, is_stale: bool = False) -
 
 
 def step_up_required() -> Problem:
-    """Return what a person is told who has to prove first who they are."""
+    """Return the problem for a person who has to prove first who they are."""
     said = "Nothing was done. Confirm at /confirm/ that it is you, then do it again."
     return Problem(403, "step_up_required", said)
 

@@ -50,7 +50,7 @@ class Left:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Return it as an answer tells it."""
+        """Return it as headers of an answer."""
         return {
             "RateLimit-Limit": str(self.limit),
             "RateLimit-Remaining": str(self.remaining),

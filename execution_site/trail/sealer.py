@@ -207,19 +207,19 @@ class Sealer:
 def run(sealer: Sealer, *, moved: Callable[[], None]) -> None:
     """Seal for ever, telling `moved` of each step.
 
-    The bell shortens the wait; its silence does no harm.
+    A notification shortens the wait; none does no harm.
     """
-    bell = _Bell()
+    notified = _Notified()
     while True:
         sealed = sealer.step()
         moved()
         if sealed is None:
             time.sleep(STANDBY_SECONDS)
         elif sealed < BATCH:
-            bell.wait(IDLE_SECONDS)
+            notified.wait(IDLE_SECONDS)
 
 
-class _Bell:
+class _Notified:
     """Waits for a wake-up; without Redis it is a plain pause."""
 
     def __init__(self) -> None:

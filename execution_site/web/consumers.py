@@ -1,4 +1,4 @@
-"""`/ws/stream`: one client's events, in order and without gaps. It does as nobody tells it."""
+"""`/ws/stream`: one client's events, in order and without gaps; what a client sends is ignored."""
 
 import asyncio
 import json
@@ -87,13 +87,13 @@ class StreamConsumer(AsyncWebsocketConsumer):
         await self.close(code)
 
     async def _follow(self, after: int | None) -> None:
-        """Tell the client everything; one that cannot be told is ended, and comes again."""
+        """Send the client everything; a socket that fails is closed: its client connects again."""
         try:
             await self._run(after)
         except ClientDisconnected:
             return
         except Exception:  # the outermost frame of a socket: a silent one would be believed
-            logger.exception("a socket ends: it cannot be told what happened")
+            logger.exception("a socket is closed: sending to it failed")
             await self.close(INTERNAL_ERROR)
 
     async def _run(self, after: int | None) -> None:

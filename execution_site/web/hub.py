@@ -28,7 +28,7 @@ LATEST_SECONDS = 0.25
 RETRY_SECONDS = 1.0
 PAGE = 1_000
 QUEUE = 1_000
-REMEMBERED = 10_000  # ended orders: who asked for one is told of it within a moment of its commit
+REMEMBERED = 10_000  # ended orders: who waits for one hears of it even if it ended a moment before
 RESUME_HOURS = 24
 STAFF_ONLY = {EventType.AUDIT.value}
 
@@ -48,8 +48,8 @@ class Sealed:
     @cached_property
     def tail(self) -> str:
         """Return its JSON after the opening brace, made once for all sockets that want it."""
-        told = {"type": self.type, "seq": self.seq, "at": self.at, "data": self.data}
-        return json.dumps(told)[1:]
+        frame = {"type": self.type, "seq": self.seq, "at": self.at, "data": self.data}
+        return json.dumps(frame)[1:]
 
     def text(self, prev: int) -> str:
         """Return the frame for a socket whose last durable frame was `prev`."""
@@ -145,7 +145,7 @@ class Hub:
                     async for message in messages.listen():
                         await self._hear(message["channel"].decode(), json.loads(message["data"]))
             except (redis.RedisError, OSError, DatabaseError, InterfaceError) as e:
-                logger.warning("the stream's bell is away: %s", e)
+                logger.warning("the stream's notifications are away: %s", e)
                 await asyncio.sleep(RETRY_SECONDS)
             finally:
                 with suppress(redis.RedisError, OSError):
@@ -162,7 +162,7 @@ class Hub:
             await self._catch_up()
 
     async def _poll(self) -> None:
-        """Read what Redis did not tell."""
+        """Read what Redis did not deliver."""
         while True:
             try:
                 await self._catch_up()
@@ -180,7 +180,7 @@ class Hub:
             if event.seq != self.head + 1:
                 return  # a gap: the table is asked
             self.head = event.seq
-            self._tell_watchers(event)
+            self._notify_watchers(event)
             for subscriber in list(self._subscribers):
                 if not subscriber.sees(event.type, event.account):
                     continue
@@ -190,8 +190,8 @@ class Hub:
                     self.unsubscribe(subscriber)
                     subscriber.on_overflow()
 
-    def _tell_watchers(self, event: Sealed) -> None:
-        """Tell who waits for an order that it has ended; remember it for who comes just after."""
+    def _notify_watchers(self, event: Sealed) -> None:
+        """Notify who waits for an order that it has ended; remember it for who comes just after."""
         if event.type != EventType.ORDER.value or event.data.get("status") not in ENDED:
             return
         order_id = event.data["id"]

@@ -31,7 +31,7 @@ FILTERS = {
 
 
 class KillScopeInput(StrictSerializer):
-    """What a kill is about; what is absent narrows nothing. Names are spelt exactly."""
+    """What a kill is about; what is absent narrows nothing. Names are matched exactly."""
 
     account = Text(max_length=64, required=False, allow_null=True)
     strategy = Text(max_length=64, required=False, allow_null=True)

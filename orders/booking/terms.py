@@ -37,7 +37,7 @@ def widens(was: OrderTerms, wanted: OrderTerms, side: Side) -> bool:
 
 
 def take_terms(order: Order, report: OrderReport) -> None:
-    """Take over the terms a venue tells of a locked order; older news changes nothing."""
+    """Take over the terms a venue reports of a locked order; an older report changes nothing."""
     if report.terms is None:
         return
     if order.terms_at is not None and report.reported_at < order.terms_at:

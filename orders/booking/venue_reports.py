@@ -41,7 +41,7 @@ class Answer:
 class News:
     """One report, with the trades of its instrument that are booked, and ids for new rows.
 
-    `amended`: some of the trades that are told of together have been busted or corrected.
+    `amended`: some of the trades in one report have been busted or corrected.
     """
 
     report: OrderReport

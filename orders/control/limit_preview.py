@@ -40,7 +40,7 @@ STOPS_ALL = frozenset(
     {Metric.MAX_OPEN_ORDERS, Metric.DAILY_TRADES, Metric.DAILY_LOSS, Metric.DRAWDOWN}
 )
 OF_CAPITAL = frozenset({Metric.CONCENTRATION, Metric.MARGIN_CUSHION})
-#: Of these `limit_use` works out what is used; None then means that it cannot be told.
+#: Of these `limit_use` works out what is used; None then means that it is not known.
 USED = frozenset(
     {*STOPS_ALL, Metric.MAX_POSITION, Metric.MAX_GROSS_EXPOSURE, Metric.CONCENTRATION, *GREEK_OF}
 )

@@ -19,7 +19,7 @@ class UnknownScope(Exception):
 
 
 def check(scope: TradingScope, *, accounts: Collection[str], allow_unknown: bool = False) -> None:
-    """Refuse names that are not known, spelt exactly.
+    """Refuse names that are not known; they are matched exactly.
 
     `accounts` are those the asker may act on; with `allow_unknown` a strategy that has never traded
     may be named, as one is that shall be stopped before it starts.

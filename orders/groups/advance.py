@@ -36,7 +36,7 @@ from portfolio.models import Position
 from risk import locks
 
 LOOK_AGAIN = timedelta(seconds=1)  # while it unwinds
-LOOK_SOMETIMES = timedelta(seconds=5)  # while its legs work: each change of one is told of
+LOOK_SOMETIMES = timedelta(seconds=5)  # while its legs work: each change of one gives a hint
 TRY_AGAIN = timedelta(seconds=2)  # what the gate refused to close
 LOOKED_BACK = timedelta(hours=1)  # how long a settled group is watched for late fills
 
@@ -224,7 +224,7 @@ def _escalate(group: OrderGroup, *, now: datetime) -> None:
 
 
 def _look_next(group: OrderGroup, *, now: datetime) -> datetime:
-    """Return when to look again, should nobody tell of a change: when its legs' time is over."""
+    """Return when to look again, should no hint come: when its legs' time is over."""
     if group.status == GroupStatus.UNWINDING or group.failure:
         return now + LOOK_AGAIN
     return min(now + LOOK_SOMETIMES, max(group.deadline_at, now + LOOK_AGAIN))

@@ -36,7 +36,7 @@ def group_json(
 
 
 def payoff_json(found: Payoff | None) -> dict[str, Any] | None:
-    """Return a payoff as clients see it; None where it cannot be told."""
+    """Return a payoff as clients see it; None where it is not known."""
     if found is None:
         return None
     return {

@@ -41,7 +41,7 @@ def approve(
 
     `request` is what the client sent, read again. The order is None where risk now refuses.
 
-    :raises SamePerson: whoever approves sent it, or it cannot be told
+    :raises SamePerson: whoever approves sent it, or it is not known who did
     :raises NotWaiting: it was decided before, or has expired
     """
     signal = Signal.objects.select_related("client", "connection", "instrument").get(pk=signal_id)

@@ -3,7 +3,7 @@
 A close is a row (`PositionClose`). Looked at, it sends one order for what can be closed now, that
 is |position| less what working closing orders already take; when that has ended, it looks again. It
 ends when nothing is held, or when all that an EXIT asked for is closed. It does not give up while
-something is held: it waits longer from try to try (`PAUSES`), and tells people when it takes long.
+something is held: it waits longer from try to try (`PAUSES`), and alerts people when it takes long.
 """
 
 import logging
@@ -256,7 +256,7 @@ def _pause(close: PositionClose) -> timedelta:
 
 
 def _wait(close: PositionClose, detail: str, until: datetime, *, now: datetime) -> None:
-    """Look again later; people are told once when it takes long."""
+    """Look again later; people are alerted once when it takes long."""
     close.detail, close.due_at = detail[:200], until
     late = now - close.asked_at >= ALERT_AFTER or close.turned_away >= ALERT_TURNED_AWAY
     if detail and late and close.alerted_at is None:

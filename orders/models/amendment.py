@@ -1,4 +1,4 @@
-"""Busts and corrections: what a venue says afterwards about a trade it has told of."""
+"""Busts and corrections: what a venue reports afterwards of a trade it has reported."""
 
 from django.db import models
 from django.db.models import Q

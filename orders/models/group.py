@@ -17,7 +17,7 @@ class OrderGroup(models.Model):
     looked at again: never once it is settled. `expected` is what its legs were to cost, lose and
     make at most when it was admitted. `unwinding_at` is when its unwinding began, or was last
     asked for; `escalations` is how many times people have been alerted since that it goes on,
-    `alert` what they were told last. What its legs hold is in `orders/models/share.py`.
+    `alert` what they were alerted to last. What its legs hold is in `orders/models/share.py`.
     """
 
     signal = models.OneToOneField(Signal, on_delete=models.PROTECT, related_name="group")

@@ -85,7 +85,7 @@ class PositionClose(models.Model):
     For a flattening (`action`): all of it; for an EXIT signal whose order was turned away
     (`signal`): at most `quantity`, what is left of it. `order` is the one at work; `sent` counts
     them, `turned_away` those in a row that ended short. `detail` says what stands in the way,
-    `alerted_at` when people were told.
+    `alerted_at` when people were alerted.
     """
 
     action = models.ForeignKey(

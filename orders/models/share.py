@@ -43,7 +43,7 @@ class SharedPosition(models.Model):
 
     @property
     def is_behind(self) -> bool:
-        """Tell, of a row read with its position, what `BEHIND` tells of many."""
+        """Return whether a row, read with its position, is behind it, as `BEHIND` asks of many."""
         position = self.position
         return (self.seen_at, self.seen_count) != (position.updated_at, position.folded_count)
 

@@ -219,7 +219,7 @@ def _closable(order: Order, switches: Switches) -> Decimal:
 def _reduces_account(order: Order, switches: Switches) -> bool:
     """Tell whether the whole order also reduces what all strategies of the account hold together.
 
-    Only then may the venue, which knows the account alone, be told that it is reduce-only. What
+    Only then may it be sent as reduce-only to the venue, which knows the account alone. What
     else works on its side may be filled first, and is taken as filled.
     """
     held = -switches.account_position * Side(order.side).sign

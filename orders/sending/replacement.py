@@ -64,7 +64,7 @@ def _send(grant: Grant) -> None:
 
 
 def give_up(order_id: int, *, asked_at: float) -> None:
-    """End new terms that a venue, asked when no sender could be on its way, did not tell of.
+    """End new terms that a venue, asked when no sender could be on its way, does not know.
 
     `asked_at` is of the monotonic clock.
     """

@@ -97,7 +97,7 @@ def propose(
 def approve(proposal_id: int, *, actor: Actor, reason: str, now: datetime) -> ChangeRequest:
     """Apply another's proposal.
 
-    :raises SamePerson: it is one's own, or it cannot be told whose it is
+    :raises SamePerson: it is one's own, or it is not known whose it is
     :raises MayNotDecide: the approver could not have made the change themselves
     :raises NotDecidable: it was decided before, has expired, what it changes has changed, or it
         can no longer be made

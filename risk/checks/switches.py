@@ -46,7 +46,7 @@ def kill_switch(f: Facts) -> Check:
 
 
 def breaker(f: Facts) -> Check:
-    """No circuit breaker that applies has tripped, or cannot tell. A position can be closed."""
+    """No breaker that applies has tripped or cannot be evaluated. A position can be closed."""
     if not f.breakers or passes_breaker(Origin(f.origin), reduce_only=f.reduce_only):
         return check("breaker", True, "no breaker stands in the way")
     return check("breaker", False, "; ".join(f.breakers), value=str(len(f.breakers)))

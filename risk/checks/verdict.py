@@ -1,4 +1,4 @@
-"""One check's verdict, and how checks spell it."""
+"""One check's verdict, and how numbers in it are formatted."""
 
 from dataclasses import dataclass
 from datetime import datetime

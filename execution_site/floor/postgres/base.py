@@ -12,7 +12,7 @@ from execution_site.floor import outages
 class DatabaseWrapper(base.DatabaseWrapper):
     """A connection of Django's that is looked at, once a request, without a round trip.
 
-    Whoever connects tells, once for its process, that the database is away or back.
+    Whoever connects logs, once for its process, that the database is away or back.
     """
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:

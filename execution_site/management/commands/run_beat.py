@@ -1,4 +1,4 @@
-"""`manage.py run_beat`: the clock that rings for the sweeper."""
+"""`manage.py run_beat`: the clock that starts the sweeper."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from execution_site.processes.beat import Scheduler
 class Command(BaseCommand):
     """Celery beat with the static schedule of the settings, kept in memory."""
 
-    help = "Run Celery beat: it rings for the sweeper."
+    help = "Run Celery beat: it starts the sweeper each second."
 
     def handle(self, *_: Any, **__: Any) -> None:
         """Run until told to stop."""

@@ -1,4 +1,4 @@
-"""Valkey 9, a Redis server, from its wheel: a bell, so nothing of it is kept on disk."""
+"""Valkey 9, a Redis server, from its wheel: for notifications, so nothing is kept on disk."""
 
 import signal
 
