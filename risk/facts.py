@@ -1,11 +1,12 @@
 """What a verdict is made of, as one value that is stored with it and read back exactly."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
+
+import msgspec
 
 from brokers.contract import OrderType, Side
 from brokers.instruments.kinds import InstrumentKind, decimal_text
@@ -235,7 +236,7 @@ class Facts:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
         """Return the facts that `as_json` wrote."""
-        return cls(**{name: _READ_FACTS.get(name, _as_is)(v) for name, v in stored.items()})
+        return msgspec.convert(stored, cls)
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -255,64 +256,3 @@ def _write(value: Any) -> Any:
     if isinstance(value, StrEnum):
         return value.value
     return _object(value)
-
-
-def _as_is(value: Any) -> Any:
-    return value
-
-
-def _reader(annotation: Any) -> Callable[[Any], Any]:
-    """Return what reads a field of this type back from JSON."""
-    optional: dict[Any, Callable[[Any], Any]] = {
-        Decimal | None: Decimal,
-        datetime | None: datetime.fromisoformat,
-        KillLevel | None: KillLevel,
-        Change | None: Change,
-    }
-    if annotation in optional:
-        read = optional[annotation]
-        return lambda value: None if value is None else read(value)
-    if annotation is datetime:
-        return datetime.fromisoformat
-    if isinstance(annotation, type) and (annotation is Decimal or issubclass(annotation, StrEnum)):
-        return annotation
-    return _as_is
-
-
-_READ_LIMIT = {f.name: _reader(f.type) for f in fields(Limit)}
-
-
-def _limit(stored: dict[str, Any]) -> Limit:
-    return Limit(**{name: _READ_LIMIT[name](value) for name, value in stored.items()})
-
-
-def _held(stored: dict[str, str]) -> Held:
-    return Held(**{name: Decimal(value) for name, value in stored.items()})
-
-
-def _greeks(stored: dict[str, str] | None) -> UnitGreeks | None:
-    if stored is None:
-        return None
-    return UnitGreeks(**{name: Decimal(value) for name, value in stored.items()})
-
-
-def _group(stored: dict[str, Any] | None) -> GroupRisk | None:
-    if stored is None:
-        return None
-    loss = stored["max_loss"]
-    return GroupRisk(
-        max_loss=None if loss is None else Decimal(loss), unbounded=stored["unbounded"]
-    )
-
-
-_READ_FACTS: dict[str, Callable[[Any], Any]] = {
-    **{f.name: _reader(f.type) for f in fields(Facts)},
-    "breakers": tuple,
-    "allowed": lambda lists: tuple(tuple(names) for names in lists),
-    "denied": tuple,
-    "limits": lambda limits: tuple(map(_limit, limits)),
-    "account": _held,
-    "strategy": _held,
-    "greeks": _greeks,
-    "group": _group,
-}
