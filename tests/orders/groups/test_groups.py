@@ -220,7 +220,7 @@ def test_a_halted_system_unwinds_once_it_is_released(submit):
     assert only_group().status == "UNWINDING"
     assert "kill_switch" in only_group().detail
 
-    control.release_kill(scope=control.Scope(), actor="rita", reason="over", now=now())
+    control.release_kill(scope=control.TradingScope(), actor="rita", reason="over", now=now())
     work(10)
     assert only_group().status == "CLOSED"
 

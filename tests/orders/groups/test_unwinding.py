@@ -135,7 +135,7 @@ def test_what_the_gate_refuses_is_escalated_too_and_closed_once_it_may(spread, c
 
     assert len(alerts()) == 1
     assert "kill_switch" in alerts()[0]
-    control.release_kill(scope=control.Scope(), actor="rita", reason="over", now=clock.at)
+    control.release_kill(scope=control.TradingScope(), actor="rita", reason="over", now=clock.at)
     run(clock, seconds=8)
     assert only_group().status == "CLOSED"
 
