@@ -1,4 +1,4 @@
-"""What the database says may not be: it stops the start, with an id and a hint."""
+"""System checks that need the database: each stops the start, with an id and a hint."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 
 from brokers import api as brokers
 from execution_site.web import health
-from orders.api import actions, groups, limits, orders, signals, system
+from orders.api import actions, groups, limits, orders, proposals, signals, system
 from portfolio import api as portfolio
 
 
@@ -51,9 +51,9 @@ api = [
     path("greeks", portfolio.Greeks.as_view()),
     path("option-chain/<symbol:underlying>", portfolio.OptionChain.as_view()),
     path("limits", limits.LimitList.as_view()),
-    path("proposals", limits.ProposalList.as_view()),
-    path("proposals/<int:pk>/approve", limits.ProposalApprove.as_view()),
-    path("proposals/<int:pk>/decline", limits.ProposalDecline.as_view()),
+    path("proposals", proposals.ProposalList.as_view()),
+    path("proposals/<int:pk>/approve", proposals.ProposalApprove.as_view()),
+    path("proposals/<int:pk>/decline", proposals.ProposalDecline.as_view()),
     path("actions", actions.ActionList.as_view()),
     path("actions/<int:pk>", actions.ActionDetail.as_view()),
     path("actions/<int:pk>/withdraw", actions.ActionWithdraw.as_view()),

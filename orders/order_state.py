@@ -1,4 +1,4 @@
-"""Cancelling: what we can end ourselves, and what the venue must be asked to end."""
+"""An order's state: saved with its event; ended where we may, else its venue is asked to cancel."""
 
 from collections.abc import Mapping
 from datetime import datetime

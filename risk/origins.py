@@ -1,7 +1,8 @@
 """Why an order exists, and what may stop it: one table, asked by the gate and again at the grant.
 
 Pure. What only reduces a position passes a kill at REDUCE_ONLY and every breaker, whatever its
-origin; cancels are no orders and pass everything.
+origin. Terms that narrow a working order pass like a cancel (risk/gate.py); cancels are no orders
+and pass everything.
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ class Passes:
     """What orders of an origin pass.
 
     `every_mode`: the system's mode is not asked, so that a mode flip never disarms a stop.
-    `halted`: not even a kill at HALTED stops them: their grant is the kill's own.
+    `halted`: a kill switch at HALTED does not stop them.
     """
 
     every_mode: bool

@@ -1,4 +1,4 @@
-"""The way a bar's prices are taken to have gone, as quotes. Pure.
+"""Quotes made from a bar: in which order its open, high, low and close are taken. Pure.
 
 A bar has four prices and not their order. It becomes a quote each of its open, of the extreme
 nearer to it, of the other extreme and of its close. From the close before it the price may have

@@ -1,4 +1,4 @@
-"""What holds each term of an instrument, and so keeps it as it is.
+"""Which terms of an instrument may not change any more, and because of what (fills, orders, ...).
 
 A fill is folded for ever with the multiplier and in the currency of its instrument, so these, and
 what makes it the contract it is, stay once anything was traded. Its lot, its largest order and when

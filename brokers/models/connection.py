@@ -1,4 +1,4 @@
-"""The outside world as rows: connections, and the latest quote of each instrument."""
+"""Connections to venues, and the clocks of accounts whose market is replayed."""
 
 from datetime import date, datetime, time
 from typing import Self

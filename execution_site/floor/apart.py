@@ -1,4 +1,4 @@
-"""One item of many, for itself: one that fails, or is locked elsewhere, holds up no other."""
+"""Work through many items, each in a transaction of its own: one that fails holds up no other."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What gives a person's codes: an authenticator, and recovery codes. django-otp's tables, closed.
+"""Second factors as rows: a person's authenticator and recovery codes, in django-otp's tables.
 
 An authenticator's secret is sealed to its person; of a recovery code its hash is kept.
 """

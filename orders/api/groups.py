@@ -25,7 +25,7 @@ from orders.groups.advance import NotExitable
 from orders.groups.shapes import MOST_LEGS
 from orders.intake import submit_group
 from orders.intake.group_legs import GroupRequest, LegRequest
-from orders.intake.submit_signal import StoredAnswer
+from orders.intake.recording import StoredAnswer
 from risk import control
 from risk.facts import SystemMode
 

@@ -19,8 +19,8 @@ from orders.api.fields import NothingInput, StrictSerializer, Text
 from orders.api.serializers import SignalInput
 from orders.intake import approve, submit_signal
 from orders.intake.approve import NotWaiting
+from orders.intake.recording import StoredAnswer
 from orders.intake.requests import IdempotencyConflict, InvalidSignal, SignalRequest
-from orders.intake.submit_signal import StoredAnswer
 from orders.models import Action, SignalStatus
 from orders.payloads import EXECUTED, refusal_problem
 from orders.reports import selectors

@@ -1,7 +1,8 @@
 """An order's terms: what it has, what widens them, and what its venue says they are.
 
-An order keeps its terms until its venue says that it has others (`settle`, called where reports are
-booked), so a race of a modify with a fill, a cancel or a lost answer ends where the venue says.
+An order keeps its terms until its venue says that it has others (`settle_replacements`, called
+where reports are booked), so a race of a modify with a fill, a cancel or a lost answer ends where
+the venue says.
 """
 
 from datetime import datetime, timedelta

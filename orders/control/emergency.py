@@ -2,8 +2,8 @@
 
 What is asked of many orders is a row (orders/control/mass_actions.py), committed before it is
 answered, with the kill where there is one. Flattening cancels first, then closes what is held by
-orders of its own origin, through the same gate: they pass every mode and every kill switch, nothing
-else.
+orders of its own origin, through the same gate: they pass every mode and every kill
+switch (risk/origins.py).
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""An older state of the database, put back: it reconciles, and sends when a person says so.
+"""After a restore: the site reconciles with its venues, and sends once a person confirms.
 
 What was waiting or under way when the copy was made may have been sent since, and what was asked of
 many may have been done. So a kill switch is engaged for everything, whatever may have been sent is

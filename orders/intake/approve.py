@@ -17,7 +17,7 @@ from orders import hints
 from orders.intake.requests import SignalRequest
 from orders.intake.submit_signal import lock_rows, proposed_by, spec_of
 from orders.judging import gather
-from orders.judging.admission import decide
+from orders.judging.admission import decide, store
 from orders.models import Action, Approval, Order, Signal, SignalStatus
 from orders.order_state import cancel_entries
 from orders.payloads import signal_json, time_text
@@ -53,7 +53,7 @@ def approve(
         lock_rows(request, case.references)
         approval, signal = _waiting(signal_id, now=now)
         check_two_persons(signal.client.person_id, actor.person)
-        decided = decide(case, gather.read(case), signal_id=signal.pk)
+        decided = store(decide(case, gather.read(case), signal_id=signal.pk))
         verdict, order = decided.verdict, decided.order
         approval.decision = decided.decision
         outcome = Outcome.APPROVED if verdict.approved else Outcome.REFUSED

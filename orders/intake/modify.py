@@ -21,8 +21,8 @@ from execution_site.rest.idempotency import once
 from orders import hints, order_state
 from orders.booking.terms import apply_terms, terms_of, widens
 from orders.judging import gather
-from orders.judging.admission import judge, new_decision, reserved_price
-from orders.judging.case import Case, Judged, OrderSpec, Proposed
+from orders.judging.admission import Decided, decide, reserved_price
+from orders.judging.case import Case, OrderSpec, Proposed
 from orders.lifecycle import AT_VENUE, OPEN, OrderStatus, PendingAction
 from orders.models import Order, Replacement
 from orders.models.replacement import ReplacementStatus
@@ -104,9 +104,8 @@ def request_replace(
         was = terms_of(order)
         wanted = _wanted(order, changes)
         widening = widens(was, wanted, Side(order.side))
-        judged = _judge(replace(case, proposed=_proposed(order, wanted)))
-        verdict, facts = judged.verdict, judged.facts
-        decision = new_decision(judged)
+        decided = _decide(replace(case, proposed=_proposed(order, wanted)))
+        verdict, facts, decision = decided.verdict, decided.facts, decided.decision
         decision.save(force_insert=True)
         row = Replacement(
             order=order,
@@ -229,7 +228,7 @@ def _proposed(order: Order, wanted: OrderTerms) -> Proposed:
     )
 
 
-def _judge(case: Case) -> Judged:
+def _decide(case: Case) -> Decided:
     """Judge the order as it shall be; what it takes itself is not counted twice."""
     situation = gather.read(case)
     limits = tuple(
@@ -238,7 +237,7 @@ def _judge(case: Case) -> Judged:
         else limit
         for limit in situation.limits
     )
-    return judge(case, replace(situation, limits=limits))
+    return decide(case, replace(situation, limits=limits))
 
 
 def _terms_json(terms: OrderTerms) -> dict[str, Any]:

@@ -19,11 +19,12 @@ from orders.groups import sharing
 from orders.groups.payloads import group_json, payoff_json
 from orders.intake import group_legs
 from orders.intake.group_legs import GroupRequest, ProposedLeg
+from orders.intake.recording import StoredAnswer
 from orders.intake.requests import hash_body, json_body
-from orders.intake.submit_signal import StoredAnswer, stored_answer
+from orders.intake.submit_signal import stored_answer
 from orders.judging import gather
-from orders.judging.admission import admit, judge, new_decision, new_order
-from orders.judging.case import Case, Judged
+from orders.judging.admission import Decided, admit, decide
+from orders.judging.case import Case
 from orders.models import Action, ApiClient, Order, OrderGroup, Signal, SignalStatus
 from orders.payloads import order_json, refusal_problem, signal_json
 from portfolio.payoff import Payoff
@@ -70,23 +71,24 @@ def _record(
     signal = _signal(request, client, legs[0].case, body_hash=body_hash)
     wanted = _group(request, signal, expected, now=now)
     group: OrderGroup | None = wanted
-    judged: list[Judged] = []
+    judged: list[Decided] = []
     orders: list[Order] = []
     try:
         with transaction.atomic():
             signal.save(force_insert=True)
             wanted.save(force_insert=True)
             for leg in legs:  # each on the book with the legs before it
-                judged.append(judge(leg.case, gather.read(leg.case)))
-                if judged[-1].verdict.approved:
-                    orders.append(_admit(leg, judged[-1], wanted))
+                judged.append(decide(leg.case, gather.read(leg.case)))
+                if (order := judged[-1].order) is not None:
+                    judged[-1].decision.save(force_insert=True)
+                    orders.append(_admit(leg, order, wanted))
             if any(not one.verdict.approved for one in judged):  # nobody is asked about a group
                 raise _Refused  # noqa: TRY301 the way out of the savepoint
             sharing.begin(wanted, orders)
     except _Refused:
         group, orders = None, []
         for one in judged:
-            new_decision(one).save(force_insert=True)
+            one.decision.save(force_insert=True)
     signal.status = (SignalStatus.APPROVED if group else SignalStatus.REFUSED).value
     status, body = _answer(request, signal, group, orders, list(zip(legs, judged, strict=True)))
     signal.answer_status, signal.answer = status, body
@@ -100,9 +102,7 @@ def _record(
     return StoredAnswer(status, body, replayed=False, order_id=None, group_id=group_id)
 
 
-def _admit(leg: ProposedLeg, judged: Judged, group: OrderGroup) -> Order:
-    new_decision(judged).save(force_insert=True)
-    order = new_order(judged)
+def _admit(leg: ProposedLeg, order: Order, group: OrderGroup) -> Order:
     order.group, order.leg = group, leg.number
     if leg.stage:
         order.due_at = None  # until the stage before it is filled
@@ -115,7 +115,7 @@ def _answer(
     signal: Signal,
     group: OrderGroup | None,
     orders: Sequence[Order],
-    judged: Sequence[tuple[ProposedLeg, Judged]],
+    judged: Sequence[tuple[ProposedLeg, Decided]],
 ) -> tuple[int, str]:
     """Return the status and body that this key gets, now and ever after."""
     checks = [

@@ -6,29 +6,73 @@ from typing import Any
 
 from execution_site.floor.events import EventType, record_event
 from orders.judging import gather
-from orders.judging.case import Case, Judged
+from orders.judging.case import Case
 from orders.judging.identity import client_order_id
 from orders.judging.situation import Situation
 from orders.lifecycle import OrderStatus, PendingAction
 from orders.models import Order, OrderGroup, Origin
 from orders.payloads import order_json
 from portfolio.models import Position
-from risk import gate, trade_counts
+from risk import trade_counts
 from risk.checks.order import worst_price
 from risk.facts import Facts
-from risk.gate import BUILD, Verdict
+from risk.gate import BUILD, Verdict, judge
 from risk.models import RiskDecision
 
 
-def judge(case: Case, situation: Situation) -> Judged:
-    """Judge a case by the state it meets: every check that applies."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A case with the state it met, its facts and verdict, and the order that it admits, if any.
+
+    Decision and order are unsaved until somebody stores them.
+    """
+
+    case: Case
+    situation: Situation
+    facts: Facts
+    verdict: Verdict
+    decision: RiskDecision
+    order: Order | None
+
+    @property
+    def refusal(self) -> str:
+        """Return what each check that refused said."""
+        failed = [check for check in self.verdict.checks if check.status != "PASSED"]
+        return "; ".join(f"{check.name}: {check.detail}" for check in failed)
+
+
+def decide(case: Case, situation: Situation, *, signal_id: int | None = None) -> Decided:
+    """Judge a case by the state it meets: every check that applies. Nothing is stored."""
     facts = gather.facts_for(case, situation)
-    return Judged(case=case, situation=situation, facts=facts, verdict=gate.judge(facts))
+    verdict = judge(facts)
+    return Decided(
+        case=case,
+        situation=situation,
+        facts=facts,
+        verdict=verdict,
+        decision=_decision(case, facts, verdict),
+        order=_order(case, situation, facts, signal_id) if verdict.approved else None,
+    )
 
 
-def new_order(judged: Judged, *, signal_id: int | None = None) -> Order:
-    """Return the order a verdict admits, unsaved, due at once."""
-    case, facts = judged.case, judged.facts
+def store(
+    decided: Decided, *, group: OrderGroup | None = None, keeps_refusal: bool = True
+) -> Decided:
+    """Store verdict and order where no signal's own statement does.
+
+    `group` is whose leg the order closes (`OrderSpec.closes_leg`). Without `keeps_refusal` a
+    verdict that refuses is not stored: what is tried again every other second would fill the log.
+    """
+    if decided.verdict.approved or keeps_refusal:
+        decided.decision.save(force_insert=True)
+    if decided.order is not None:
+        decided.order.group, decided.order.leg = group, decided.case.spec.closes_leg
+        admit(decided.order, decided.case)
+    return decided
+
+
+def _order(case: Case, situation: Situation, facts: Facts, signal_id: int | None) -> Order:
+    """Return the order that is admitted, unsaved, due at once."""
     asked, spec, known = case.proposed, case.spec, case.references
     return Order(
         pk=known.order_id,
@@ -36,7 +80,7 @@ def new_order(judged: Judged, *, signal_id: int | None = None) -> Order:
         decision_id=known.decision_id,
         origin=asked.origin,
         client_order_id=client_order_id(
-            installation=judged.situation.installation,
+            installation=situation.installation,
             client=spec.client,
             account=asked.account,
             strategy=asked.strategy,
@@ -76,56 +120,15 @@ def reserved_price(facts: Facts) -> Decimal | None:
     return None if price is None else round(price, 10)
 
 
-def new_decision(judged: Judged) -> RiskDecision:
-    """Return the verdict as it is stored, unsaved."""
+def _decision(case: Case, facts: Facts, verdict: Verdict) -> RiskDecision:
     return RiskDecision(
-        pk=judged.case.references.decision_id,
-        status=judged.verdict.status.value,
-        checks=[check.as_json() for check in judged.verdict.checks],
-        inputs=judged.facts.as_json(),
+        pk=case.references.decision_id,
+        status=verdict.status.value,
+        checks=[check.as_json() for check in verdict.checks],
+        inputs=facts.as_json(),
         build=BUILD,
-        decided_at=judged.case.now,
+        decided_at=case.now,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """A verdict, the order that it admits, and in words why it admits none."""
-
-    verdict: Verdict
-    decision: RiskDecision
-    order: Order | None
-
-    @property
-    def refusal(self) -> str:
-        """Return what each check that refused said."""
-        failed = [check for check in self.verdict.checks if check.status != "PASSED"]
-        return "; ".join(f"{check.name}: {check.detail}" for check in failed)
-
-
-def decide(
-    case: Case,
-    situation: Situation,
-    *,
-    signal_id: int | None = None,
-    group: OrderGroup | None = None,
-    keeps_refusal: bool = True,
-) -> Decided:
-    """Judge an order that no signal's own transaction stores, and store verdict and order.
-
-    `group` is whose leg it closes (`OrderSpec.closes_leg`). Without `keeps_refusal` a verdict that
-    refuses is not stored: what is tried again every other second would fill the log.
-    """
-    judged = judge(case, situation)
-    decision = new_decision(judged)
-    if judged.verdict.approved or keeps_refusal:
-        decision.save(force_insert=True)
-    if not judged.verdict.approved:
-        return Decided(judged.verdict, decision, None)
-    order = new_order(judged, signal_id=signal_id)
-    order.group, order.leg = group, case.spec.closes_leg
-    admit(order, case)
-    return Decided(judged.verdict, decision, order)
 
 
 def admit(order: Order, case: Case) -> None:

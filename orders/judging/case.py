@@ -5,9 +5,8 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from brokers.contract import OrderType, Side, TimeInForce
-from orders.judging.situation import References, Situation
-from risk.facts import Change, Facts, GroupRisk
-from risk.gate import Verdict
+from orders.judging.situation import References
+from risk.facts import Change, GroupRisk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +73,3 @@ class Case:
     now: datetime
     day: date
     shared: tuple[tuple[str, bool], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """A case with the state it met, what risk judged it by, and the verdict."""
-
-    case: Case
-    situation: Situation
-    facts: Facts
-    verdict: Verdict

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from brokers.contract import Side
 from orders.judging import gather
-from orders.judging.admission import Decided, decide
+from orders.judging.admission import Decided, decide, store
 from orders.judging.case import Case
 from orders.models import OrderGroup
 
@@ -24,7 +24,7 @@ def close_position(
     """Send an order for what `side` can close now, at most `most`; None: others are closing it.
 
     The case is locked, and so is its position; its quantity is worked out here. `group` and
-    `keeps_refusal` are those of `decide`.
+    `keeps_refusal` are those of `store`.
     """
     situation = gather.read(case)
     left = situation.closable(side)
@@ -32,4 +32,4 @@ def close_position(
         return None
     quantity = left if most is None else min(left, most)
     case = replace(case, proposed=replace(case.proposed, side=side, quantity=quantity))
-    return decide(case, situation, group=group, keeps_refusal=keeps_refusal)
+    return store(decide(case, situation), group=group, keeps_refusal=keeps_refusal)

@@ -1,4 +1,4 @@
-"""Closing a position until it is closed: what is turned away or cut is worked out again.
+"""Closing a position until it is closed: after an order that was refused or cut, another is sent.
 
 A close is a row (`PositionClose`). Looked at, it sends one order for what can be closed now, that
 is |position| less what working closing orders already take; when that has ended, it looks again. It

@@ -1,4 +1,4 @@
-"""What we want: signals, their orders, each attempt to send one, and what was filled."""
+"""Orders, their fills, and how far each venue's reports have been read."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

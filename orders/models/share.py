@@ -1,4 +1,4 @@
-"""What groups hold of positions, as rows: kept so that a history is walked once, not at each look.
+"""What groups hold of positions, as rows, so that earlier fills are not read again at each look.
 
 They are derived from fills (orders/groups/sharing.py) and may lag behind them.
 """

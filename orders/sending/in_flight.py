@@ -1,4 +1,4 @@
-"""Since when this process has known of each send that is under way, by a clock that nobody can set.
+"""How long each send has been under way, by this process's monotonic clock, which nobody can set.
 
 A wall clock, the database server's too, may be set forward by hours while a sender is on its way:
 what counts from it calls the sender lost and its order absent. The times here are the monotonic

@@ -1,5 +1,7 @@
 """What of a row's change lets more through, and which kind of change that is: pure, one table.
 
+Limits are not in it: whether a limit widens is `limit_changes.widens`.
+
 Values are JSON: rows by their ids, several as a list, decimals and times as texts. What lets more
 through takes two persons where its kind is switched on (risk/four_eyes.py); the rest takes one.
 """
