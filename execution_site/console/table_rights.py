@@ -58,14 +58,14 @@ CONSOLE: Mapping[str, Table] = {
     "execution_site.lease": Table(),
     "execution_site.processstatus": Table(),
     "brokers.brokerconnection": Table("name", proved=True),
-    "brokers.instrument": Table(),
-    "brokers.contractterms": Table(),
-    "brokers.exchangesession": Table(),
+    "brokers.instrument": Table(proved=True),  # margins, ticks and hours loosen like a limit
+    "brokers.contractterms": Table(proved=True),
+    "brokers.exchangesession": Table(proved=True),
     "brokers.quote": Table(),
     "brokers.paperorder": Table("account"),
     "brokers.paperreport": Table("account"),
     "portfolio.position": _OF_CONNECTION,
-    "portfolio.interestrate": Table(),
+    "portfolio.interestrate": Table(proved=True),
     "portfolio.optiongreeks": Table(),
     "risk.systemcontrol": Table(
         actions={
@@ -82,7 +82,7 @@ CONSOLE: Mapping[str, Table] = {
     "risk.risklimit": Table("connection__name", {"end_selected": CHANGES}, proved=True),
     "risk.symbolrule": Table("connection__name", proved=True),
     "risk.foureyesrule": Table(actions={"end": (Right.APPROVE,)}, proved=True),
-    "risk.breaker": Table("connection__name", {"arm_again": (Right.RESET_BREAKER,)}),
+    "risk.breaker": Table("connection__name", {"arm_again": (Right.RESET_BREAKER,)}, proved=True),
     "risk.changerequest": Table(
         "account", {"approve": (Right.APPROVE,), "decline": (Right.APPROVE,)}, proved=True
     ),

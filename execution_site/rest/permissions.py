@@ -58,7 +58,7 @@ NEEDS: Mapping[Right, Need] = {
     Right.TRADE: Need(KeyScope.TRADE, "orders.add_signal"),
     Right.APPROVE: Need(KeyScope.APPROVE, "risk.approve_change"),
     Right.KILL: Need(KeyScope.CONTROL, "risk.engage_kill"),
-    Right.RESET_BREAKER: Need(KeyScope.CONTROL, "risk.reset_breaker"),
+    Right.RESET_BREAKER: Need(KeyScope.CONTROL, "risk.reset_breaker", proved=True),
     Right.RELEASE_KILL: Need(KeyScope.RELEASE, "risk.release_kill", proved=True),
     Right.CHANGE_MODE: Need(KeyScope.INSTALLATION, "risk.change_mode", proved=True),
     Right.INSTALLATION: Need(KeyScope.INSTALLATION, "risk.control_installation"),

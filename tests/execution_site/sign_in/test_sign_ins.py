@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
@@ -160,3 +161,14 @@ def test_the_table_holds_no_key_of_a_session(olga):
     key = browser().session.session_key
 
     assert key not in str(list(SignIn.objects.values()))
+
+
+def test_who_was_switched_off_is_signed_out_for_good(olga):
+    here = browser()
+    assert is_in(here)
+
+    User.objects.filter(pk=olga.pk).update(is_active=False)
+    assert not is_in(here)
+    User.objects.filter(pk=olga.pk).update(is_active=True)
+    assert not is_in(here)
+    assert is_in(browser())

@@ -19,11 +19,16 @@ from risk.models import KillSwitch, RiskLimit, SystemControl
 from tests.execution_site.rest import permission_cast as cast
 from tests.execution_site.sign_in.second_factors import PASSWORD, code, enrolled, signed_in
 
-#: Tables whose rows are limits, keys, credentials and rights. What they say is what is proved.
+#: Tables whose rows are limits, what limits are measured by, keys, credentials and rights.
 PROVED = {
     "auth.user",
     "auth.group",
     "brokers.brokerconnection",
+    "brokers.contractterms",
+    "brokers.exchangesession",
+    "brokers.instrument",
+    "portfolio.interestrate",
+    "risk.breaker",
     "risk.risklimit",
     "risk.symbolrule",
     "risk.foureyesrule",
@@ -76,6 +81,7 @@ def test_what_is_proved_stands_in_the_table_of_rights():
     }
 
     assert {right for right, need in NEEDS.items() if need.proved} == {
+        Right.RESET_BREAKER,
         Right.RELEASE_KILL,
         Right.CHANGE_MODE,
     }
