@@ -8,6 +8,9 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile -q --upgrade
 	--universal --python-version 3.11
 LOCKED := requirements requirements-dev requirements-bench requirements-nautilus requirements-uv
 
+# A site is many processes: what one has compiled the others read, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: run test check bench lock licences audit clean
 .DELETE_ON_ERROR:
 
