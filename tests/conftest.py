@@ -22,9 +22,13 @@ from tests.site import Site
 
 
 def pytest_configure():
-    """Make passwords cheap: the real hashing takes half a second for each user."""
+    """Make passwords cheap: the real hashing takes half a second for each user.
+
+    And look for a static file when it is asked for: else each client first reads all folders.
+    """
     settings.CHOSEN_HASHERS = settings.PASSWORD_HASHERS
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.WHITENOISE_AUTOREFRESH = True
 
 
 def pytest_collection_modifyitems(items):

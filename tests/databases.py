@@ -27,8 +27,9 @@ class Clones:
         """Migrate the template."""
         self.template = f"template_{os.getpid()}"
         self._numbers = itertools.count(1)
+        self._maker, self._remover = _connect(), _connect()
         self._dropper = ThreadPoolExecutor(1)  # a drop waits for connections to go away
-        execute(f"CREATE DATABASE {self.template}")
+        self._maker.execute(f"CREATE DATABASE {self.template}")
         use(self.template, address=OWNER)
         call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
         use(self.template)
@@ -36,23 +37,29 @@ class Clones:
     def make(self):
         """Return the name of a fresh database."""
         name = f"test_{os.getpid()}_{next(self._numbers)}"
-        execute(f"CREATE DATABASE {name} TEMPLATE {self.template} STRATEGY file_copy")
+        self._maker.execute(f"CREATE DATABASE {name} TEMPLATE {self.template} STRATEGY file_copy")
         return name
 
     def drop(self, name):
         """Drop a database, whoever is still connected to it, while the next test runs."""
-        self._dropper.submit(execute, f"DROP DATABASE {name} WITH (FORCE)")
+        self._dropper.submit(self._remover.execute, f"DROP DATABASE {name} WITH (FORCE)")
 
     def close(self):
         """Leave nothing behind."""
         self.drop(self.template)
         self._dropper.shutdown()
+        self._maker.close()
+        self._remover.close()
 
 
 def execute(statement):
     """Run a statement outside every test's database."""
-    with psycopg.connect(url_of("postgres", address=OWNER), autocommit=True) as connection:
+    with _connect() as connection:
         connection.execute(statement)
+
+
+def _connect():
+    return psycopg.connect(url_of("postgres", address=OWNER), autocommit=True)
 
 
 @contextmanager
