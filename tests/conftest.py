@@ -1,5 +1,6 @@
 """Fixtures: a database of its own for each test, real Valkey, a cast of three, a market."""
 
+import gc
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -36,6 +37,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "site" in item.fixturenames or {"chaos", "browser"} & {*item.path.parts}:
             item.add_marker("alone")
+
+
+def pytest_collection_finish():
+    """Look for garbage among what tests make, not among the modules and all the collected tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
