@@ -1,9 +1,10 @@
-"""A process of clients, for tests of limits under load.
+"""Processes of clients, for tests of limits under load: forked from one, that loads Django once.
 
-It prepares, says `ready`, waits for a line, and prints how many signals were answered how.
+They prepare; it says `ready`, waits for a line, and prints how many signals were answered how.
 """
 
 import json
+import multiprocessing
 import os
 import sys
 import threading
@@ -83,26 +84,39 @@ def answered(request, client):
             return submit_signal(request, client=client, now=datetime.now(UTC)).status
 
 
-def main():
-    threads, each, process, mutant, shared = sys.argv[1:]
-    MUTANTS[mutant]()
+def clients(process, threads, each, shared, start, told):
+    """Send with so many threads, once all processes may begin."""
     client = ApiClient.objects.get()
     answers = Counter()
-    first = int(process) * int(threads)
     workers = [
         threading.Thread(
             target=work,
-            args=(client, n, int(each), "AAPL" if shared == "one" else f"S{n}", answers),
+            args=(client, n, each, "AAPL" if shared == "one" else f"S{n}", answers),
         )
-        for n in range(first, first + int(threads))
+        for n in range(process * threads, (process + 1) * threads)
     ]
-    print("ready", flush=True)
-    sys.stdin.readline()
+    start.wait()  # ready
+    start.wait()  # go
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    print(json.dumps(answers))
+    told.put(answers)
+
+
+def main():
+    processes, threads, each, mutant, shared = sys.argv[1:]
+    MUTANTS[mutant]()
+    fork = multiprocessing.get_context("fork")
+    start, told = fork.Barrier(int(processes) + 1), fork.SimpleQueue()
+    for process in range(int(processes)):
+        arguments = (process, int(threads), int(each), shared, start, told)
+        fork.Process(target=clients, args=arguments, daemon=True).start()
+    start.wait()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    start.wait()
+    print(json.dumps(sum((told.get() for _ in range(int(processes))), Counter())))
 
 
 main()

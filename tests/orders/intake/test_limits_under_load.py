@@ -50,27 +50,19 @@ def market(account, trader, valkey):
 def storm(db, *, mutant="", shared="many"):
     """Let every process send at the same moment; return how many signals were approved."""
     each = EACH_OF_A_MUTANT if mutant else EACH
-    command = [sys.executable, LOAD, THREADS, each]
-    environment = {**os.environ, "DATABASE_URL": url_of(db)}
-    running = [
-        subprocess.Popen(
-            [str(part) for part in (*command, n, mutant, shared)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL if mutant else None,
-            env=environment,
-            text=True,
-        )
-        for n in range(PROCESSES)
-    ]
-    for process in running:
-        assert process.stdout.readline() == "ready\n"
-    for process in running:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    answers = [json.loads(process.communicate()[0]) for process in running]
-    assert sum(sum(said.values()) for said in answers) == PROCESSES * THREADS * each
-    return sum(said.get("202", 0) for said in answers)
+    command = [sys.executable, LOAD, PROCESSES, THREADS, each, mutant, shared]
+    running = subprocess.Popen(
+        [str(part) for part in command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL if mutant else None,
+        env={**os.environ, "DATABASE_URL": url_of(db)},
+        text=True,
+    )
+    assert running.stdout.readline() == "ready\n"
+    said = json.loads(running.communicate("go\n")[0])
+    assert sum(said.values()) == PROCESSES * THREADS * each
+    return said.get("202", 0)
 
 
 def as_options():
