@@ -28,7 +28,7 @@ from brokers.contract import (
 )
 from brokers.instruments.kinds import decimal_text
 from brokers.models import BrokerConnection
-from execution_site.floor import audit, statements
+from execution_site.floor import audit, locks, statements
 from execution_site.floor.events import EventType, record_event
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class GuardedAdapter:
 def _switch_off(account: str, reason: str, *, now: datetime) -> None:
     """Disable a connection until a person acts, and alert; one that is off already stays so."""
     with transaction.atomic(durable=True):
-        row = BrokerConnection.objects.enabled().select_for_update().filter(name=account).first()
+        row = locks.for_update(BrokerConnection.objects.enabled().filter(name=account)).first()
         if row is None:
             return
         row.is_enabled = False

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from brokers.contract import QuoteUpdate
 from brokers.instruments.kinds import optional_text
 from brokers.models import Quote
+from execution_site.floor import locks
 
 _NUMBERS = ("bid", "ask", "bid_size", "ask_size", "last", "last_size")
 _FLAGS = ("has_book", "of_bar")
@@ -52,7 +53,7 @@ def locked(symbols: Collection[str]) -> set[str]:
     quoted = Quote.objects.filter(instrument__symbol__in=symbols)
     names = quoted.values_list("instrument__symbol", flat=True)
     with transaction.atomic():
-        return set(names) - set(names.select_for_update(skip_locked=True, of=("self",)))
+        return set(names) - set(locks.free_for_update(names))
 
 
 def latest(symbols: Collection[str]) -> dict[str, Quote]:

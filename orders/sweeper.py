@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from execution_site.floor import access, outages
+from execution_site.floor import access, locks, outages
 from execution_site.floor.access import AccessChange
 from execution_site.rest import idempotency
 from orders import hints
@@ -28,7 +28,7 @@ from orders.models.replacement import ReplacementStatus
 from orders.sending import in_flight, submission
 from orders.sending.venue_queries import due_again, sender_is_lost
 from orders.two_persons import proposals
-from risk import control, locks
+from risk import control
 
 OVERDUE = timedelta(seconds=1)
 BATCH = 500

@@ -15,10 +15,9 @@ from django.db import OperationalError, transaction
 from django.db.models.functions import Now
 
 from brokers.models import BrokerConnection
-from execution_site.floor import audit, statements
+from execution_site.floor import audit, locks, statements
 from execution_site.floor.events import EventType, record_event
 from execution_site.rest.idempotency import once
-from risk import locks
 from risk.facts import KillLevel, SystemMode
 from risk.kills import EPOCH, KillSwitch, TradingScope, engaged, of_scope
 from risk.models import SystemControl
@@ -55,7 +54,7 @@ def current() -> SystemControl:
 
 def locked() -> SystemControl:
     """Return the control row; it and the switches stay as they are until the transaction ends."""
-    control = SystemControl.objects.select_for_update().get(pk=1)
+    control = locks.for_update(SystemControl.objects.all()).get(pk=1)
     locks.switches()
     return control
 

@@ -12,8 +12,8 @@ from django.db.models import F, Q
 from brokers.instruments.kinds import decimal_text
 from brokers.instruments.symbol_field import SymbolField
 from brokers.models import BrokerConnection
+from execution_site.floor import locks
 from execution_site.floor.columns import MONEY, choices
-from risk import locks
 from risk.breaker_rows import Breaker
 from risk.days import DayResult
 from risk.facts import SystemMode

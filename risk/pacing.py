@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from execution_site.floor import statements
+from execution_site.floor import locks, statements
 
 #: A grant may reach the venue this much later than another; the windows are longer by it.
 JITTER = timedelta(milliseconds=50)
@@ -93,7 +93,7 @@ def _store(
     )
 
 
-_LOCK = "SELECT 1 FROM risk_orderrate WHERE connection_id = %s FOR UPDATE"
+_LOCK = f"SELECT 1 FROM risk_orderrate WHERE connection_id = %s {locks.FOR_UPDATE}"  # noqa: S608 our own constant
 _MAKE = """INSERT INTO risk_orderrate (connection_id, sent) VALUES (%s, '{}')
 ON CONFLICT DO NOTHING"""
 _CAPS = """

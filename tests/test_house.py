@@ -95,3 +95,16 @@ def test_templates_can_be_read_and_compared():
     for path in (ROOT / "templates").rglob("*.html"):
         longest = max(map(len, path.read_text().splitlines()), default=0)
         assert longest <= 170, path
+
+
+def test_what_locks_is_written_in_one_module():
+    """Else nobody could say in what order locks are taken."""
+    locks = re.compile(
+        r"select_for_update|\bFOR (NO KEY )?UPDATE\b|\bFOR (KEY )?SHARE\b|pg_\w*advisory"
+    )
+    sources = [*SOURCES, *(ROOT / "execution_site").rglob("*.py")]
+    places = {path for path in sources if locks.search(path.read_text())}
+
+    assert {str(path.relative_to(ROOT)) for path in places if "migrations" not in path.parts} == {
+        "execution_site/floor/locks.py"
+    }

@@ -11,7 +11,7 @@ from django.db import models, transaction
 from django.db.models import F, Q
 
 from brokers.calendars.session_plan import Session
-from execution_site.floor import audit
+from execution_site.floor import audit, locks
 
 
 class ExchangeSession(models.Model):
@@ -51,10 +51,10 @@ def load(
     """
     exchanges = sorted({session.exchange for session in wanted})
     with transaction.atomic(durable=True):
-        held = ExchangeSession.objects.select_for_update().filter(
+        span = ExchangeSession.objects.filter(
             exchange__in=exchanges, trading_date__range=(first, last)
         )
-        rows = {(r.exchange, r.trading_date, r.opens_at): r for r in held}
+        rows = {(r.exchange, r.trading_date, r.opens_at): r for r in locks.for_update(span)}
         by_hand = {key[:2] for key, row in rows.items() if row.edited_by_hand}
         planned = {(s.exchange, s.trading_date, s.opens_at): s for s in wanted}
         new, changed = [], []

@@ -26,17 +26,17 @@ from brokers.contract import (
     VenueStatus,
 )
 from brokers.models import PaperOrder, PaperReport
-from execution_site.floor import statements
+from execution_site.floor import locks, statements
 
 ALIAS = "paper"
 PATIENCE = timedelta(seconds=1)
 WORKING = frozenset({VenueStatus.ACCEPTED.value, VenueStatus.PARTIALLY_FILLED.value})
 
 #: The lock comes last: what is set before it applies to the wait for it, so that a call ends within
-#: the adapter's timeout. 7 keeps these locks apart from others made of a text.
-_OPEN = """
+#: the adapter's timeout.
+_OPEN = f"""
 SELECT set_config('synchronous_commit', 'off', true), set_config('statement_timeout', '1s', true),
-       set_config('lock_timeout', %s, true), pg_advisory_xact_lock(hashtextextended(%s, 7))
+       set_config('lock_timeout', %s, true), {locks.PAPER_ACCOUNT}
 """
 
 

@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
 from execution_site.console import table_rights
-from execution_site.floor import access, audit
+from execution_site.floor import access, audit, locks
 from execution_site.rest import permissions
 
 REASON_LENGTH = 500
@@ -204,7 +204,7 @@ class AuditedAdmin(PlainList):
     ) -> Any:
         """Return a row, locked while it is being changed, so that `before` is what was there."""
         if request.method == "POST":
-            locked = self.get_queryset(request).order_by().select_for_update(of=("self",))
+            locked = locks.for_update(self.get_queryset(request).order_by())
             locked.filter(pk=self.opts.pk.to_python(object_id)).first()
         return super().get_object(request, object_id, from_field)
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from django.db import connection, models, transaction
 
-from execution_site.floor import audit
+from execution_site.floor import audit, locks
 
 BATCH = 500
 _ACTING = "SELECT set_config('execution.actor', %s, true), set_config('execution.reason', %s, true)"
@@ -40,7 +40,7 @@ def acting(actor: str, reason: str) -> None:
 def record(*, now: datetime) -> int:
     """Make an event of each change that was noted; return how many."""
     with transaction.atomic(durable=True):
-        rows = list(AccessChange.objects.select_for_update(skip_locked=True).order_by("pk")[:BATCH])
+        rows = list(locks.free_for_update(AccessChange.objects.order_by("pk"))[:BATCH])
         for row in rows:
             audit.record(
                 f"access_{row.operation.lower()}",

@@ -1,12 +1,14 @@
 """Leases: of every singleton (sweeper, sealer, market loop) one copy works, the others stand by.
 
-A lease is a row with a fencing epoch. Its holder locks the row FOR SHARE in every transaction it
+A lease is a row with a fencing epoch. Its holder shares a lock of the row in every transaction it
 writes, so a copy that was paused, lost its lease and wakes writes nothing.
 """
 
 from datetime import timedelta
 
 from django.db import connections, models
+
+from execution_site.floor.locks import FOR_SHARE
 
 
 class LeaseLost(Exception):
@@ -35,6 +37,10 @@ ON CONFLICT (name) DO UPDATE
     WHERE held.holder = excluded.holder OR held.expires_at < clock_timestamp()
 RETURNING epoch
 """
+#: Finds the lease where it has not changed hands, and keeps it so; a part of larger statements.
+FENCE = f"""
+SELECT 1 FROM execution_site_lease WHERE name = %(lease)s AND epoch = %(epoch)s {FOR_SHARE}
+"""  # noqa: S608 our own constant
 
 
 def acquire(name: str, holder: str, *, ttl: timedelta, using: str = "default") -> int | None:
@@ -51,10 +57,7 @@ def fence(name: str, epoch: int, *, using: str = "default") -> None:
     :raises LeaseLost: it has already changed hands
     """
     with connections[using].cursor() as cursor:
-        cursor.execute(
-            "SELECT 1 FROM execution_site_lease WHERE name = %s AND epoch = %s FOR SHARE",
-            [name, epoch],
-        )
+        cursor.execute(FENCE, {"lease": name, "epoch": epoch})
         if cursor.fetchone() is None:
             raise LeaseLost(name)
 

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from execution_site.floor import sealing
+from execution_site.floor import locks, sealing
 
 SECRET_BYTES = 20
 RECOVERY_CODES, RECOVERY_BYTES = 10, 10  # 80 bits each: nobody guesses one from its hash
@@ -35,7 +35,7 @@ class Authenticator(TOTPDevice):
     @classmethod
     def of(cls, user: User) -> Self | None:
         """Return a person's authenticator, locked for the transaction."""
-        theirs = cls.objects.select_for_update().filter(user_id=user.pk, confirmed=True)
+        theirs = locks.for_update(cls.objects.filter(user_id=user.pk, confirmed=True))
         found: Self | None = theirs.first()
         return found
 
@@ -80,7 +80,7 @@ def open_secret(sealed: str, *, person: int) -> bytes:
 
 def reseal(*, key: str) -> int:
     """Seal every secret under another key; return how many."""
-    rows = list(Authenticator.objects.select_for_update().order_by("pk"))
+    rows = list(locks.for_update(Authenticator.objects.order_by("pk")))
     for row in rows:
         row.key = seal_secret(row.bin_key, person=row.user_id, key=key)
         row.save(update_fields=["key"])

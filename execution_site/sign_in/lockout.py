@@ -15,14 +15,14 @@ from axes.handlers.database import AxesDatabaseHandler
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from execution_site.floor import audit
+from execution_site.floor import audit, locks
 from execution_site.rest import http, rates
 
 MOST_ROWS = 10_000  # beyond them those with the fewest failures are forgotten
@@ -147,8 +147,7 @@ def _ends_at(recent: list[Failures], address: str) -> datetime | None:
 
 def _count(mark: str, address: str, now: datetime) -> tuple[int, int]:
     """Count a failure; return how many there are from here and from everywhere."""
-    with connection.cursor() as cursor:  # of several at once each sees the ones before it
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [mark])
+    locks.sign_in_failures(mark)  # of several at once each sees the ones before it
     AccessAttempt.objects.filter(attempt_time__lte=now - _lasts()).delete()
     AccessAttempt.objects.update_or_create(
         username=mark,

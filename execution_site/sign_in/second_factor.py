@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django_otp.oath import TOTP
 
-from execution_site.floor import audit
+from execution_site.floor import audit, locks
 from execution_site.sign_in import devices
 from execution_site.sign_in.devices import Authenticator, RecoverySheet
 from execution_site.sign_in.sign_ins import SignIn
@@ -84,7 +84,7 @@ def enrol(user: User, sealed: str, text: str, *, now: datetime) -> tuple[Authent
     if not (code.isdecimal() and len(code) == DIGITS and totp.verify(int(code), tolerance=1)):
         raise CodeRefused("That is not the code that the app shows now. Is its clock right?")
     with transaction.atomic(durable=True):
-        User.objects.select_for_update().get(pk=user.pk)  # of two at once, one enrols
+        locks.for_update(User.objects.all()).get(pk=user.pk)  # of two at once, one enrols
         if Authenticator.of(user) is not None:
             raise CodeRefused("You have an authenticator already.")
         made = Authenticator.objects.create(

@@ -254,14 +254,13 @@ def _frame(seq: int, kind: str, account: str, at: datetime, data: str) -> str:
     return f'{{{head},"data":{data}}}'
 
 
-_SEAL = """
-WITH lease AS (
-    SELECT 1 FROM execution_site_lease WHERE name = %(lease)s AND epoch = %(epoch)s FOR SHARE)
+_SEAL = f"""
+WITH lease AS ({leases.FENCE})
 INSERT INTO execution_site_seal (seq, event_id, previous_hash, hash, sealed_at)
 SELECT (s ->> 0)::bigint, (s ->> 1)::bigint, s ->> 2, s ->> 3, now()
 FROM jsonb_array_elements(%(seals)s::jsonb) AS s, lease
 RETURNING seq
-"""
+"""  # noqa: S608 our own constant
 #: What is above the greatest sealed id is not sealed: only the lease's holder seals.
 _UNSEALED = """
 SELECT * FROM (

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from django.db.models import Model
 
 from brokers.models import BrokerConnection, Instrument, Quote
-from execution_site.floor import statements
+from execution_site.floor import locks, statements
 from orders.lifecycle import OPEN_SQL
 from orders.models import Order
 from portfolio.models import Position
@@ -20,6 +20,19 @@ from risk.kills import EPOCH, STRICTEST, strictest
 
 M = TypeVar("M", bound=Model)
 
+#: The sort below is what waits for every order before the first position is locked.
+_ORDERS_AND_POSITIONS = f"""
+WITH locked AS MATERIALIZED (
+    SELECT o.connection_id, o.strategy, o.instrument_id
+    FROM orders_order o JOIN brokers_brokerconnection c ON c.id = o.connection_id
+    WHERE c.name = %s AND o.client_order_id = ANY(%s)
+    ORDER BY o.id {locks.FOR_UPDATE} OF o)
+SELECT 1 FROM portfolio_position p
+JOIN (SELECT DISTINCT connection_id, strategy, instrument_id FROM locked) AS l
+  ON p.connection_id = l.connection_id AND p.strategy = l.strategy
+ AND p.instrument_id = l.instrument_id
+ORDER BY p.id {locks.FOR_UPDATE} OF p
+"""  # noqa: S608 our own constant
 #: What the database works out of the others is not read: it would be stale once they change here.
 _ORDER = tuple(f.attname for f in Order._meta.concrete_fields if not f.generated)
 _POSITION = tuple(f.attname for f in Position._meta.concrete_fields)
@@ -97,6 +110,11 @@ def order(order_id: int) -> Order | None:
     """Return an order with its account and instrument, None where there is none."""
     row = statements.first(_ONE, {"id": order_id})
     return None if row is None else _order(iter(row))
+
+
+def lock_orders_and_positions(account: str, client_order_ids: Sequence[str]) -> None:
+    """Lock the orders of these ids, and when all of them are locked, their positions."""
+    statements.run(_ORDERS_AND_POSITIONS, [account, list(client_order_ids)])
 
 
 def to_book(

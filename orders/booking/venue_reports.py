@@ -15,6 +15,7 @@ from typing import Any
 from django.db import transaction
 
 from brokers.contract import OrderReport
+from execution_site.floor import locks
 from execution_site.floor.events import EventType, record_event
 from orders import hints, order_state
 from orders.booking import position_fold, read_sql, terms, write_sql
@@ -23,7 +24,7 @@ from orders.models import Fill, FillAmendment, Order
 from portfolio.fold import Closed, FoldKey
 from portfolio.holding import quantize
 from portfolio.models import Position
-from risk import locks, trade_counts
+from risk import trade_counts
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def book_in_transaction(
     """Book a venue's reports. Repeats, and reports overtaken by later ones, change nothing."""
     ids = [report.client_order_id for report in reports]
     trades = [fill.venue_trade_id for report in reports for fill in report.fills]
-    locks.orders_and_positions(account, ids)
+    read_sql.lock_orders_and_positions(account, ids)
     found, fill_ids = read_sql.to_book(account, ids, trades)
     positions: dict[tuple[str, int], Position] = {}
     known: defaultdict[int, set[tuple[str, str]]] = defaultdict(set)
@@ -243,7 +244,7 @@ def _advance(order: Order, report: OrderReport, *, now: datetime) -> None:
 
 def _new_position(order: Order, *, now: datetime) -> Position:
     """Make the position of an order that came without one, and lock it."""
-    position, _ = Position.objects.select_for_update().get_or_create(
+    position, _ = locks.for_update(Position.objects.all()).get_or_create(
         connection_id=order.connection_id,
         strategy=order.strategy,
         instrument_id=order.instrument_id,

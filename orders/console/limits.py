@@ -15,11 +15,11 @@ from django.utils import timezone
 
 from brokers.models import BrokerConnection
 from execution_site.console.tables import actor_of, json_values
+from execution_site.floor import locks
 from orders.console.limit_forms import CONFIRM, EndForm, InForce, LimitForm
 from orders.console.two_persons import PROPOSED, Proposing
 from orders.control import limit_preview, limit_use
 from orders.two_persons import limit_changes
-from risk import locks
 from risk.limits import MEANINGS, Metric
 from risk.models import RiskLimit
 
@@ -81,7 +81,7 @@ class RiskLimitAdmin(Proposing):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Any:
-        """Return a row; before its row the lock of all limits is taken (risk/locks.py)."""
+        """Return a row; the lock of all limits is taken before its row's (`floor/locks.py`)."""
         if request.method == "POST":
             locks.limits_exclusive()
         return super().get_object(request, object_id, from_field)

@@ -17,7 +17,7 @@ from execution_site.console.tables import (
     ReasonForm,
     reason_given,
 )
-from execution_site.floor import access, audit
+from execution_site.floor import access, audit, locks
 from execution_site.rest import permissions
 from orders.console.two_persons import TwoPersonsAdmin
 from orders.models import (
@@ -61,7 +61,7 @@ def revoke(model_admin: admin.ModelAdmin, request: HttpRequest, keys: QuerySet[A
     now, actor = timezone.now(), request.user.get_username()
     with transaction.atomic(durable=True):
         access.acting(actor, reason)
-        found = keys.filter(revoked_at=None).select_for_update(of=("self",)).order_by("pk")
+        found = locks.for_update(keys.filter(revoked_at=None).order_by("pk"))
         live = [key for key in found if granting.may_touch_key(request.user, key)]
         for key in live:
             key.revoked_at = now

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from execution_site.console.tables import AuditedForm, actor_of
-from execution_site.floor import access, audit
+from execution_site.floor import access, audit, locks
 from orders.console.two_persons import TwoPersonsAdmin
 from orders.two_persons import granting, guarded_rows, proposals
 from risk import four_eyes
@@ -80,7 +80,7 @@ class PersonAdmin(Granting, UserAdmin):
         with transaction.atomic():
             actor = request.user.get_username()
             access.acting(actor, "set in the console")
-            changed = User.objects.select_for_update().filter(pk=self._pk(id))
+            changed = locks.for_update(User.objects.filter(pk=self._pk(id)))
             before = changed.values_list("password", flat=True).first()
             answer: HttpResponse = super().user_change_password(request, id, form_url)
             after = changed.values_list("password", flat=True).first()

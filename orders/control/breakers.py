@@ -9,7 +9,7 @@ from django.db.models import Count, F, Max, Q
 
 from brokers import clocks
 from brokers.models import BrokerConnection
-from execution_site.floor import audit
+from execution_site.floor import audit, locks
 from execution_site.floor.apart import Apart, together
 from execution_site.floor.events import EventType, record_event
 from execution_site.rest.idempotency import once
@@ -18,7 +18,6 @@ from orders.control import mass_actions
 from orders.models import Fill, MassAction, SubmissionAttempt
 from orders.reports.selectors import breaker_json
 from portfolio.models import ClosedTrade
-from risk import locks
 from risk.breakers import BreakerAction, BreakerKind, BreakerState, Reading, Standing, advance
 from risk.kills import TradingScope
 from risk.models import Breaker, DayResult
@@ -82,7 +81,7 @@ def reset(breaker_id: int, *, actor: str, reason: str, now: datetime) -> None:
     :raises audit.ReasonRequired: without a reason
     """
     with once():
-        row = Breaker.objects.select_for_update(of=("self",)).get(pk=breaker_id)
+        row = locks.for_update(Breaker.objects.all()).get(pk=breaker_id)
         before = breaker_json(row)
         row.state, row.streak, row.tripped_at, row.acted_at = BreakerState.ARMED, 0, None, None
         row.watched_since, row.detail, row.evaluated_at = now, "", now
@@ -115,8 +114,7 @@ def _move(row: Breaker, reading: Reading, *, now: datetime) -> None:
         row.tripped_at = now
     with transaction.atomic():
         # a reset in between has the last word
-        held = Breaker.objects.select_for_update().filter(pk=row.pk, state=was.state)
-        if not held.exists():
+        if not locks.rows(Breaker.objects.filter(pk=row.pk, state=was.state)):
             return
         row.save()
         if stands.state is not was.state:

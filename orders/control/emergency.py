@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from brokers.models import BrokerConnection
+from execution_site.floor import locks
 from execution_site.rest.idempotency import once
 from orders import order_state
 from orders.control import mass_actions
 from orders.control.scopes import narrowed
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
 from orders.models import MassAction, Order
-from risk import control, locks
+from risk import control
 from risk.facts import KillLevel
 from risk.kills import KillSwitch, TradingScope
 

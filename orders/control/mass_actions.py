@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from brokers.models import BrokerConnection
-from execution_site.floor import audit
+from execution_site.floor import audit, locks
 from execution_site.rest import idempotency
 from orders import order_state
 from orders.control.scopes import orders_in, positions_in
@@ -26,7 +26,6 @@ from orders.lifecycle import OPEN, OrderStatus, PendingAction
 from orders.models import MassAction, Order, Origin, PositionClose
 from orders.models.mass_action import Progress
 from orders.payloads import time_text
-from risk import locks
 from risk.kills import KillSwitch, TradingScope
 
 Kind = MassAction.Kind

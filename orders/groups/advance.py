@@ -19,6 +19,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from brokers.contract import Side
+from execution_site.floor import locks
 from execution_site.floor.events import EventType, record_event
 from execution_site.rest.idempotency import once
 from orders import hints, order_state
@@ -33,7 +34,6 @@ from orders.judging.close_position import close_position
 from orders.lifecycle import OPEN, TERMINAL, OrderStatus, PendingAction
 from orders.models import Order, OrderGroup, Origin
 from portfolio.models import Position
-from risk import locks
 
 LOOK_AGAIN = timedelta(seconds=1)  # while it unwinds
 LOOK_SOMETIMES = timedelta(seconds=5)  # while its legs work: each change of one gives a hint

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from brokers.contract import Side
+from execution_site.floor import locks
 from orders.booking.position_fold import amendments_of, execution
 from orders.groups.attribution import Dealt, Holder, attribute
 from orders.models import Fill, FillAmendment, Order, OrderGroup, PositionShare, SharedPosition
@@ -19,7 +20,6 @@ from orders.models.share import BEHIND
 from portfolio.fold import Trade, effective, in_order
 from portfolio.holding import Holding
 from portfolio.models import Position
-from risk import locks
 
 
 @dataclass(frozen=True, slots=True)

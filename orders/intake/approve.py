@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from brokers.instruments.kinds import optional_text
-from execution_site.floor import audit
+from execution_site.floor import audit, locks
 from execution_site.floor.audit import Actor
 from execution_site.floor.events import EventType, record_event
 from execution_site.rest.idempotency import once
@@ -21,7 +21,6 @@ from orders.judging.admission import decide, store
 from orders.models import Action, Approval, Order, Signal, SignalStatus
 from orders.order_state import cancel_entries
 from orders.payloads import signal_json, time_text
-from risk import locks
 from risk.four_eyes import check_two_persons
 from risk.gate import Verdict
 

@@ -15,7 +15,7 @@ from typing import Any
 from django.db import transaction
 
 from brokers.contract import OrderTerms, OrderType, Side
-from execution_site.floor import audit
+from execution_site.floor import audit, locks
 from execution_site.rest.http import sentence
 from execution_site.rest.idempotency import once
 from orders import hints, order_state
@@ -27,7 +27,6 @@ from orders.lifecycle import AT_VENUE, OPEN, OrderStatus, PendingAction
 from orders.models import Order, Replacement
 from orders.models.replacement import ReplacementStatus
 from portfolio.models import Position
-from risk import locks
 from risk.facts import Change, Facts
 from risk.gate import Verdict
 from risk.limits import Metric

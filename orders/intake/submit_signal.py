@@ -11,6 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from brokers.contract import Side
+from execution_site.floor import locks
 from orders import hints
 from orders.intake.recording import StoredAnswer, record
 from orders.intake.requests import (
@@ -26,7 +27,6 @@ from orders.judging.case import OrderSpec, Proposed
 from orders.judging.situation import References
 from orders.models import Action, ApiClient, Order, Signal
 from portfolio.models import Position
-from risk import locks
 
 
 def submit_signal(request: SignalRequest, *, client: ApiClient, now: datetime) -> StoredAnswer:

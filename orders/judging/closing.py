@@ -18,6 +18,7 @@ from django.db.models import Q, QuerySet
 
 from brokers.contract import OrderType, Side, TimeInForce
 from brokers.instruments.kinds import decimal_text
+from execution_site.floor import locks
 from execution_site.floor.events import EventType, record_event
 from orders import hints
 from orders.judging import gather
@@ -27,7 +28,6 @@ from orders.lifecycle import OPEN, OrderStatus
 from orders.models import Action, MassAction, Order, Origin, PositionClose
 from orders.models.mass_action import Progress
 from portfolio.models import Position
-from risk import locks
 
 PAUSES = tuple(timedelta(seconds=s) for s in (0.5, 1, 2, 5, 10, 30))  # the last again and again
 LOOK_AGAIN = timedelta(seconds=2)  # while an order of it, or of others, works

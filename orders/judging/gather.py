@@ -10,11 +10,11 @@ from brokers.calendars.trading_days import trading_date
 from brokers.contract import Side
 from brokers.instruments.kinds import InstrumentKind
 from brokers.instruments.rows import EXPIRES_AT, FREEZE_QUANTITY, LOT_SIZE, in_force
-from execution_site.floor import statements
+from execution_site.floor import locks, statements
 from orders.judging import situation_sql
 from orders.judging.case import Case, OrderSpec, Proposed
 from orders.judging.situation import References, Situation, UnknownNames
-from risk import locks
+from risk import limit_rows
 from risk.checks.verdict import seconds
 from risk.facts import Facts, Limit, SystemMode, UnitGreeks
 from risk.kills import strictest
@@ -52,7 +52,7 @@ def lock(cases: Sequence[Case]) -> list[Case]:
             "symbol": [case.proposed.symbol for case in cases],
             "underlying": [case.references.underlying for case in cases],
         }
-    shared = tuple(locks.shared_limits(scope))
+    shared = tuple(limit_rows.lock_shared(scope))
     return [replace(case, shared=shared) for case in cases]
 
 

@@ -14,8 +14,8 @@ from functools import cache
 
 from orders.lifecycle import OPEN_SQL
 from risk.kills import STRICTEST
+from risk.limit_rows import APPLIES
 from risk.limits import DEFAULT_QUOTE_AGE, GREEK_OF, Metric
-from risk.locks import APPLIES
 
 #: What needs the whole book to be valued.
 OF_THE_BOOK = frozenset(

@@ -9,6 +9,7 @@ as JSON in its detail (`brokers.instruments.rows.what_holds` reads it).
 from collections.abc import Iterable, Mapping
 
 from brokers.instruments.held_terms import CONSTRAINT, DATED_HELD_BY, EVER_TRADED, HELD_BY, Holder
+from execution_site.floor.locks import FOR_UPDATE
 from orders.lifecycle import OPEN
 
 #: How many of a kind are named before the rest is counted.
@@ -109,7 +110,7 @@ BEGIN
     -- comes after waits. Other terms need no lock: nothing is folded by them.
     IF TG_OP = 'DELETE'
        OR ({_columns("OLD", _IDENTITY)}) IS DISTINCT FROM ({_columns("NEW", _IDENTITY)}) THEN
-        PERFORM 1 FROM brokers_instrument i WHERE i.id = OLD.id FOR UPDATE;
+        PERFORM 1 FROM brokers_instrument i WHERE i.id = OLD.id {FOR_UPDATE};
     END IF;
     FOR term IN SELECT * FROM (VALUES
         {_TERMS}

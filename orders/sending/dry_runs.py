@@ -12,11 +12,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from brokers.contract import Grant
+from execution_site.floor import locks
 from orders import order_state
 from orders.lifecycle import OrderStatus, PendingAction, advance
 from orders.models import Order, Replacement, SubmissionAttempt
 from orders.models.replacement import OPEN, ReplacementStatus
-from risk import control, locks
+from risk import control
 
 DRY_RUN = "dry_run"
 Outcome = SubmissionAttempt.Outcome

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from brokers.contract import Grant, OrderRequest, OrderTerms, OrderType, Side, TimeInForce
 from brokers.models import Environment
-from execution_site.floor import events, statements
+from execution_site.floor import events, locks, statements
 from execution_site.floor.events import EventType, event_row
 from orders import hints, order_state
 from orders.booking import read_sql, terms
@@ -26,7 +26,7 @@ from orders.lifecycle import AT_VENUE, OrderStatus, PendingAction, advance
 from orders.models import Order, Origin, Replacement, SubmissionAttempt
 from orders.models.replacement import ReplacementStatus
 from orders.payloads import order_json
-from risk import locks, pacing
+from risk import pacing
 from risk.origins import passes_breaker, passes_kill, passes_mode
 from risk.pacing import Turn
 
@@ -314,11 +314,11 @@ attempt AS (
 event AS ({events.INSERT_EVENTS} CROSS JOIN claimed RETURNING id)
 SELECT id FROM attempt
 """  # noqa: S608 our own constant
-_DUE = """
+_DUE = f"""
 SELECT o.id FROM orders_order o
-WHERE {of} AND o.status = 'PENDING' AND o.due_at <= %(now)s
-ORDER BY o.due_at, o.id LIMIT 1 FOR UPDATE SKIP LOCKED
-"""
+WHERE {{of}} AND o.status = 'PENDING' AND o.due_at <= %(now)s
+ORDER BY o.due_at, o.id LIMIT 1 {locks.FREE_FOR_UPDATE}
+"""  # noqa: S608 our own constant
 _THIS = _DUE.format(of="o.id = %(id)s")
 _OLDEST = _DUE.format(
     of=f"""o.connection_id = (SELECT id FROM brokers_brokerconnection WHERE name = %(account)s)

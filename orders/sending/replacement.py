@@ -14,13 +14,13 @@ from brokers.contract import (
     OrderRejected,
     OutcomeUnknown,
 )
+from execution_site.floor import locks
 from orders import hints
 from orders.booking import terms, venue_reports
 from orders.booking.venue_reports import Answer
 from orders.models import Order, Replacement, SubmissionAttempt
 from orders.models.replacement import OPEN, ReplacementStatus
 from orders.sending import dry_runs, grants, in_flight
-from risk import locks
 
 ATTEMPTS = 3
 BACKOFF = timedelta(seconds=1)

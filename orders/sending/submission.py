@@ -16,13 +16,13 @@ from brokers.contract import (
     OrderRejected,
     OutcomeUnknown,
 )
+from execution_site.floor import locks
 from orders import hints, order_state
 from orders.booking import venue_reports
 from orders.booking.venue_reports import Answer
 from orders.lifecycle import OrderStatus, PendingAction, advance
 from orders.models import Order, SubmissionAttempt
 from orders.sending import dry_runs, grants
-from risk import locks
 
 ATTEMPTS = 3
 BACKOFF_SECONDS = (1, 2, 4)

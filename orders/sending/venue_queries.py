@@ -9,12 +9,13 @@ from django.utils import timezone
 
 from brokers import registry
 from brokers.contract import BrokerError, DryRun, OrderReport
+from execution_site.floor import locks
 from orders import order_state
 from orders.booking import venue_reports
 from orders.lifecycle import AT_VENUE, OrderStatus, PendingAction
 from orders.models import Order, StreamCursor
 from orders.sending import dry_runs, grants, in_flight, replacement
-from risk import locks, pacing
+from risk import pacing
 
 NOT_FOUNDS = 3
 PROOF_SECONDS = 5

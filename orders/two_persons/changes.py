@@ -6,13 +6,13 @@ from typing import Any
 
 from brokers.models import BrokerConnection
 from execution_site.console.tables import json_values
-from execution_site.floor import audit
+from execution_site.floor import audit, locks
 from execution_site.rest.permissions import Right, rights_of
 from orders.control import emergency
 from orders.two_persons import differences, guarded_rows
 from orders.two_persons.differences import Difference
 from orders.two_persons.guarded_rows import Making
-from risk import control, locks
+from risk import control
 from risk.change_kinds import ChangeKind
 from risk.facts import SystemMode
 from risk.four_eyes import FourEyesRule
@@ -122,7 +122,7 @@ def _show_limit(before: Any, after: Any) -> list[Difference]:
 
 
 def _read_rule(target: str, _: Any) -> Any:
-    rows = FourEyesRule.objects.select_for_update().filter(kind=target)
+    rows = locks.for_update(FourEyesRule.objects.filter(kind=target))
     return list(rows.values_list("kind", flat=True))
 
 

@@ -19,7 +19,7 @@ from brokers import credentials
 from brokers.models import BrokerConnection
 from execution_site.console.table_rights import CONSOLE
 from execution_site.console.tables import SECRETS, plain
-from execution_site.floor import access, audit
+from execution_site.floor import access, audit, locks
 from orders.two_persons import granting
 from orders.two_persons.loosening import GUARDED, Values, kinds
 from risk import four_eyes
@@ -153,8 +153,7 @@ def _model(after: Any) -> type[models.Model]:
 def _locked(after: Any) -> models.Model | None:
     if after["id"] is None:
         return None
-    rows = _model(after)._default_manager.select_for_update(of=("self",))
-    return rows.filter(pk=after["id"]).first()
+    return locks.for_update(_model(after)._default_manager.filter(pk=after["id"])).first()
 
 
 def _value(row: models.Model, name: str) -> Any:

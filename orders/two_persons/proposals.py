@@ -12,14 +12,14 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from brokers.credentials import CredentialsUnreadable
-from execution_site.floor import audit
+from execution_site.floor import audit, locks
 from execution_site.floor.audit import Actor
 from execution_site.rest.idempotency import once
 from orders.payloads import time_text
 from orders.two_persons.changes import CHANGES
 from orders.two_persons.differences import Difference
 from orders.two_persons.guarded_rows import Making
-from risk import control, locks
+from risk import control
 from risk.change_kinds import ChangeKind
 from risk.four_eyes import ChangeRequest, SamePerson, check_two_persons, takes_two
 
@@ -186,7 +186,7 @@ def _check_may(row: ChangeRequest, actor: Actor) -> None:
 
 
 def _open(proposal_id: int, *, now: datetime) -> ChangeRequest:
-    row = ChangeRequest.objects.select_for_update().filter(pk=proposal_id).first()
+    row = locks.for_update(ChangeRequest.objects.filter(pk=proposal_id)).first()
     if row is None or row.status != Status.WAITING:
         raise NotDecidable("the proposal is not waiting")
     if row.expires_at <= now:

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from execution_site.floor.database_roles import APPLICATION
-from risk.locks import SENDERS as SENDERS_LOCK
+from execution_site.floor.locks import Numbered
 from tests.chaos.crowd import Pages, load
 from tests.chaos.signals import assert_consistent
 
@@ -67,7 +67,7 @@ def stalled_sender(site):
     def hold():
         with suppress(psycopg.Error), site.connect(role=APPLICATION) as connection:  # it is ended
             connection.autocommit = False
-            connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [SENDERS_LOCK])
+            connection.execute(f"SELECT pg_advisory_xact_lock_shared({Numbered.SENDERS})")
             time.sleep(3)
 
     thread = threading.Thread(target=hold, daemon=True)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from brokers import credentials
 from brokers.models import BrokerConnection
-from execution_site.floor import audit, secret_keys
+from execution_site.floor import audit, locks, secret_keys
 from execution_site.sign_in import devices
 
 NAME = "CREDENTIALS_KEY"
@@ -37,8 +37,8 @@ class Command(BaseCommand):
                 " the one before, restart every process, then run this again."
             )
         with transaction.atomic(durable=True):
-            sealed = BrokerConnection.objects.select_for_update().exclude(credentials_sealed=b"")
-            rows = list(sealed.order_by("pk"))
+            sealed = BrokerConnection.objects.exclude(credentials_sealed=b"")
+            rows = list(locks.for_update(sealed.order_by("pk")))
             for row in rows:
                 row.credentials_sealed = credentials.seal(
                     row.read_credentials(), row_id=row.pk, key=key

@@ -17,9 +17,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from execution_site.floor.locks import Numbered
 from execution_site.rest import idempotency
 from execution_site.urls import api
-from risk.locks import LIMITS, SENDERS
 from tests import databases
 from tests.orders.api.mutations import CASES, Stage, work
 
@@ -172,8 +172,8 @@ LOCKS = {
     "the control row": "SELECT 1 FROM risk_systemcontrol FOR UPDATE",
     "the orders": "SELECT 1 FROM orders_order FOR UPDATE",
     "the positions": "SELECT 1 FROM portfolio_position FOR UPDATE",
-    "the limits": f"SELECT pg_advisory_xact_lock({LIMITS})",
-    "the senders": f"SELECT pg_advisory_xact_lock({SENDERS})",
+    "the limits": f"SELECT pg_advisory_xact_lock({Numbered.LIMITS})",
+    "the senders": f"SELECT pg_advisory_xact_lock({Numbered.SENDERS})",
     "what it names": """
         WITH g AS (SELECT 1 FROM orders_ordergroup FOR UPDATE),
              a AS (SELECT 1 FROM orders_approval FOR UPDATE),

@@ -13,6 +13,7 @@ from django.test import Client
 from brokers.contract import OrderType
 from brokers.models import Quote
 from execution_site.floor.audit import ReasonRequired
+from execution_site.floor.locks import Numbered
 from execution_site.rest.idempotency import once
 from execution_site.rest.permissions import KeyScope
 from orders.control import emergency, mass_actions
@@ -24,7 +25,6 @@ from portfolio.models import Position
 from risk import control
 from risk.facts import KillLevel
 from risk.kills import KillSwitch, TradingScope, engaged
-from risk.locks import SENDERS
 from risk.models import SystemControl
 from tests import databases
 from tests.clock import now
@@ -211,7 +211,7 @@ def test_a_kill_that_cannot_be_drained_is_engaged_and_says_so_and_draining_goes_
 ):
     waiting = send("BUY", 1, transmit=False).order_id
     with psycopg.connect(databases.url_of(db, address=address)) as elsewhere:
-        elsewhere.execute(f"SELECT {lock}(%s)", [SENDERS])
+        elsewhere.execute(f"SELECT {lock}({Numbered.SENDERS})")
         engaged_kill, action = kill(cancel_open=True)
         assert engaged_kill.drained_at is None
         assert Order.objects.get(pk=waiting).status == "CANCELLED"

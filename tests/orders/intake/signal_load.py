@@ -22,12 +22,12 @@ django.setup()
 
 from django.db import OperationalError, connections  # noqa: E402
 
-from execution_site.floor import statements  # noqa: E402
+from execution_site.floor import locks, statements  # noqa: E402
 from orders.intake.requests import SignalRequest  # noqa: E402
 from orders.intake.submit_signal import submit_signal  # noqa: E402
 from orders.judging import situation_sql  # noqa: E402
 from orders.models import Action, ApiClient  # noqa: E402
-from risk import locks  # noqa: E402
+from risk import limit_rows  # noqa: E402
 
 
 def no_locks():
@@ -37,8 +37,8 @@ def no_locks():
 
 
 def unlock_limits():
-    text = locks._SHARED_LIMITS.replace("pg_advisory_xact_lock(7316003, mine.id::int)", "1")
-    locks.shared_limits = lambda params: [(m, s) for _, m, s in statements.run(text, params)]
+    text = limit_rows._SHARED_LIMITS.replace(locks.SHARED_LIMIT, "1")
+    limit_rows.lock_shared = lambda params: [(m, s) for _, m, s in statements.run(text, params)]
 
 
 def lock_and_read_at_once():
