@@ -7,7 +7,7 @@ from typing import Any
 
 from brokers import clocks
 from brokers.models import BrokerConnection
-from execution_site.floor.apart import Apart, together
+from execution_site.floor.apart import Apart
 from portfolio import greeks, revaluation
 from portfolio.aggregation import GREEKS
 
@@ -32,7 +32,7 @@ class GreeksKeeper:
         """Tell whether a second has passed."""
         return time.monotonic() - self._kept_at >= EVERY_SECONDS
 
-    def keep(self, *, now: datetime, apart: Apart = together) -> None:
+    def keep(self, *, now: datetime, apart: Apart) -> None:
         """Revalue what moved; `now` is its market's time."""
         self._kept_at = time.monotonic()
         moved, self._moved = self._moved, set()

@@ -97,14 +97,24 @@ def test_templates_can_be_read_and_compared():
         assert longest <= 170, path
 
 
-def test_what_locks_is_written_in_one_module():
-    """Else nobody could say in what order locks are taken."""
-    locks = re.compile(
-        r"select_for_update|\bFOR (NO KEY )?UPDATE\b|\bFOR (KEY )?SHARE\b|pg_\w*advisory"
-    )
+@pytest.mark.parametrize(
+    ("what", "words", "module"),
+    [
+        (
+            "locks, else nobody could say in what order they are taken",
+            r"select_for_update|\bFOR (NO KEY )?UPDATE|\bFOR (KEY )?SHARE|pg_\w*advisory",
+            "execution_site/floor/locks.py",
+        ),
+        (
+            "leases, else nobody could say what fences a holder's writes",
+            r"execution_site_lease|\bLease\.objects",
+            "execution_site/floor/leases.py",
+        ),
+    ],
+)
+def test_what_is_written_in_one_module_alone(what, words, module):
     sources = [*SOURCES, *(ROOT / "execution_site").rglob("*.py")]
-    places = {path for path in sources if locks.search(path.read_text())}
+    places = {path for path in sources if re.search(words, path.read_text())}
+    named = {str(path.relative_to(ROOT)) for path in places if "migrations" not in path.parts}
 
-    assert {str(path.relative_to(ROOT)) for path in places if "migrations" not in path.parts} == {
-        "execution_site/floor/locks.py"
-    }
+    assert named == {module}, what

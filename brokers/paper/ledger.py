@@ -27,6 +27,7 @@ from brokers.contract import (
 )
 from brokers.models import PaperOrder, PaperReport
 from execution_site.floor import locks, statements
+from execution_site.floor.leases import Held
 
 ALIAS = "paper"
 PATIENCE = timedelta(seconds=1)
@@ -63,6 +64,15 @@ def serialised(account: str, *, patience: timedelta = PATIENCE) -> Iterator[None
         if committing:
             raise OutcomeUnknown(f"the paper venue's commit was not answered: {e}") from e
         raise BrokerUnavailable(f"the paper venue is away: {e}") from e
+
+
+def fence(held: Held | None) -> None:
+    """Keep the lease that a caller works under, if any, until its write of the ledger ends.
+
+    :raises LeaseLost: it has changed hands
+    """
+    if held is not None:
+        held.fence(using=ALIAS)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from brokers.paper import ledger, rules
 from brokers.paper.desk import NO_PARTS, Desk, Market, markets, meet, moves, terms_of, waits
 from brokers.paper.matching import draw
 from brokers.paper.rules import PaperSettings
+from execution_site.floor.leases import Held
 from execution_site.floor.outages import Causes
 
 PAGE = 500
@@ -147,15 +148,16 @@ class PaperVenue:
         return ledger.working().filter(account=self.account, client_order_id=client_order_id)
 
 
-def match(symbols: Collection[str], *, now: datetime) -> None:
+def match(symbols: Collection[str], *, now: datetime, held: Held | None = None) -> None:
     """Match the working orders of these symbols against their quotes, and expire what is due.
 
     `now` is the wall's time; accounts that are replayed have their own. Three statements where
     nothing fills; an account is locked only where something does. An account that cannot be served
     now, or is busy for longer than `MATCH_PATIENCE`, holds up no other: its orders work on, against
-    the next quote.
+    the next quote. `held`, the lease that the caller works under, fences what is written.
 
     :raises DatabaseError: the ledger cannot be read at all
+    :raises LeaseLost: the lease has changed hands
     """
     connections[ledger.ALIAS].close_if_unusable_or_obsolete()
     replayed = clocks.replayed(using=ledger.ALIAS)
@@ -181,7 +183,7 @@ def match(symbols: Collection[str], *, now: datetime) -> None:
         what = f"matching for {account}"
         passed = timedelta(seconds=time.monotonic() - began)
         try:
-            _match_in_time(account, order_ids, now=now + passed)
+            _match_in_time(account, order_ids, now=now + passed, held=held)
         except BrokerError as e:
             _causes.begin(what, e)
         else:
@@ -194,16 +196,20 @@ def match_account(
     *,
     now: datetime,
     parts: Mapping[str, BarPart] = NO_PARTS,
+    held: Held | None = None,
 ) -> None:
     """Match or expire these orders of one account: stops that wait first, else as they arrived.
 
-    `parts` says of symbols what their quotes are of a bar.
+    `parts` says of symbols what their quotes are of a bar; `held` is as for `match`.
     """
     with ledger.serialised(account):
+        ledger.fence(held)
         _dealt(account, order_ids, now=now, parts=parts).write()
 
 
-def _match_in_time(account: str, order_ids: Collection[int], *, now: datetime) -> None:
+def _match_in_time(
+    account: str, order_ids: Collection[int], *, now: datetime, held: Held | None
+) -> None:
     """Match as `match_account`, but not at what was quoted before we stood still.
 
     :raises BrokerUnavailable: the account is busy, or its quotes were read too long ago
@@ -211,6 +217,7 @@ def _match_in_time(account: str, order_ids: Collection[int], *, now: datetime) -
     with ledger.serialised(account, patience=MATCH_PATIENCE):
         began = time.monotonic()
         desk = _dealt(account, order_ids, now=now)
+        ledger.fence(held)
         if (took := time.monotonic() - began) > MATCH_SECONDS:
             raise BrokerUnavailable(f"stood still for {took:.1f} s: the quotes are of before")
         desk.write()

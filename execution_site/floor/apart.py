@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 
-from execution_site.floor import leases, statements
-from execution_site.floor.leases import LeaseLost
+from execution_site.floor.leases import Held, LeaseLost
 from execution_site.floor.outages import Causes
 
 #: Runs its body for the item it names.
@@ -55,7 +54,18 @@ def guarded(what: str, causes: Causes) -> Iterator[None]:
         causes.end(what)
 
 
-def under_lease(name: str, epoch: int, causes: Causes) -> Apart:
+def fenced(held: Held) -> Apart:
+    """Return what gives each item a transaction under a lease; one that fails ends all."""
+
+    @contextmanager
+    def apart(_what: str) -> Iterator[None]:
+        with held.writing():
+            yield
+
+    return apart
+
+
+def under_lease(held: Held, causes: Causes) -> Apart:
     """Return what gives each item a guarded transaction that holds a lease and waits for no lock.
 
     An item that is locked for longer than `LOCK_WAIT` is left out.
@@ -63,12 +73,7 @@ def under_lease(name: str, epoch: int, causes: Causes) -> Apart:
 
     @contextmanager
     def apart(what: str) -> Iterator[None]:
-        with guarded(what, causes), transaction.atomic(durable=True):
-            statements.run(_PATIENCE, [f"{LOCK_WAIT / timedelta(milliseconds=1):.0f}ms"])
-            leases.fence(name, epoch)
+        with guarded(what, causes), held.writing(patience=LOCK_WAIT):
             yield
 
     return apart
-
-
-_PATIENCE = "SELECT set_config('lock_timeout', %s, true)"

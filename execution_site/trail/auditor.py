@@ -9,12 +9,12 @@ import time
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
+from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.utils import timezone
 
-from execution_site.floor import audit, outages
+from execution_site.floor import audit, leases, outages
 from execution_site.floor.events import Seal
-from execution_site.floor.leases import Lease
+from execution_site.floor.leases import Held, LeaseLost
 from execution_site.floor.text_files import UnreadableFile
 from execution_site.trail import anchoring, anchors, verification
 from execution_site.trail.audit_checks import AuditCheck
@@ -45,12 +45,15 @@ class Auditor:
 
     def look(self, *, now: datetime) -> None:
         """Do what is due, if our sealer is the one that works."""
-        held = Lease.objects.filter(name=LEASE, holder=self.holder, expires_at__gt=now)
-        if held.exists():
-            self._anchor(now=now)
-            self._verify(now=now)
+        if (held := leases.held_by(LEASE, self.holder)) is None:
+            return
+        try:
+            self._anchor(held, now=now)
+            self._verify(held, now=now)
+        except LeaseLost:
+            logger.warning("another sealer has taken over, and looks after the audit trail")
 
-    def _anchor(self, *, now: datetime) -> None:
+    def _anchor(self, held: Held, *, now: datetime) -> None:
         """Send the head elsewhere, and record where it went and what it was."""
         head = Seal.objects.order_by("-seq").first()
         due = head and head.seq != self._anchored and time.monotonic() >= self._anchor_at
@@ -64,7 +67,7 @@ class Auditor:
                 self._causes.end(f"anchoring at {where}")
         if arrived := sorted(where for where, problem in said.items() if not problem):
             after = {"seq": head.seq, "hash": head.hash, "at": arrived}
-            with transaction.atomic(durable=True):
+            with held.writing():
                 audit.record(
                     "audit_anchored", actor=ACTOR, reason="due", at=now, before=None, after=after
                 )
@@ -73,7 +76,7 @@ class Auditor:
         pause = LOOK_SECONDS if failed else settings.AUDIT_ANCHOR_SECONDS
         self._anchor_at = time.monotonic() + pause
 
-    def _verify(self, *, now: datetime) -> None:
+    def _verify(self, held: Held, *, now: datetime) -> None:
         """Verify the whole log where that was not done for a day; say what is wrong with it."""
         if AuditCheck.objects.filter(checked_at__gt=now - VERIFIED_EACH).exists():
             return
@@ -83,7 +86,7 @@ class Auditor:
             anchored = {}  # it vouches for nothing
         found = verification.verify(anchored=anchored, through=_gently)
         finding = "" if found.broken is None else str(found.broken)
-        with transaction.atomic(durable=True):
+        with held.writing():
             AuditCheck.objects.create(
                 checked_at=now,
                 head=found.head,

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -53,7 +54,7 @@ class Sealer:
 
     def __init__(self, *, holder: str) -> None:
         self.holder = holder
-        self._epoch: int | None = None
+        self._held: leases.Held | None = None
         self._renewed_at = 0.0
         self._last_event = 0
         self._gaps: dict[int, float] = {}
@@ -67,34 +68,34 @@ class Sealer:
 
     def step(self) -> int | None:
         """Seal one batch and return its size; None while another copy holds the lease."""
-        epoch = self._hold()
-        if epoch is None:
+        held = self._hold()
+        if held is None:
             return None
         self._sweep()
         rows = self._unsealed()
-        if rows:
-            first = self._head + 1
-            try:
-                frames = self._seal(rows, epoch)
-            except leases.LeaseLost:
-                self._epoch = None
-                return None
-            self._publish(first, frames)
-        self._anchor()
+        try:
+            if rows:
+                first = self._head + 1
+                frames = self._seal(rows, held)
+                self._publish(first, frames)
+            self._anchor(held)
+        except leases.LeaseLost:
+            self._held = None
+            return None
         return len(rows)
 
-    def _hold(self) -> int | None:
-        """Take the lease, or renew it in time, and return its epoch."""
+    def _hold(self) -> leases.Held | None:
+        """Take the lease, or renew it in time, and return it."""
         now = time.monotonic()
-        if self._epoch is not None and now - self._renewed_at < RENEW_SECONDS:
-            return self._epoch
-        epoch = leases.acquire(LEASE, self.holder, ttl=LEASE_TTL)
-        if epoch is not None and epoch != self._epoch:
-            self._take_over(epoch)
-        self._epoch, self._renewed_at = epoch, now
-        return epoch
+        if self._held is not None and now - self._renewed_at < RENEW_SECONDS:
+            return self._held
+        held = leases.acquire(LEASE, self.holder, ttl=LEASE_TTL)
+        if held is not None and held != self._held:
+            self._take_over(held)
+        self._held, self._renewed_at = held, now
+        return held
 
-    def _take_over(self, epoch: int) -> None:
+    def _take_over(self, held: leases.Held) -> None:
         """Find where the chain stands, and every event that is not in it."""
         head = Seal.objects.order_by("-seq").first()
         self._head, self._hash = (head.seq, head.hash) if head else (0, chain.GENESIS)
@@ -105,9 +106,9 @@ class Sealer:
             noticed = time.monotonic()
             self._gaps = {row[0]: noticed for row in cursor.fetchall()}
         self._swept_to, self._mark = 0, None
-        self._epoch = epoch
+        self._held = held
         self._anchored = anchors.owed(at=head.sealed_at) if head else 0
-        logger.info("sealing from %s under epoch %s", self._head, epoch)
+        logger.info("sealing from %s under epoch %s", self._head, held.epoch)
 
     def _unsealed(self) -> list[tuple[Any, ...]]:
         """Return what is committed and not sealed; a gap is given up only after a last look."""
@@ -134,7 +135,7 @@ class Sealer:
         if self._mark is None or self._swept_to == self._mark.event_id:
             self._mark = _Mark(self._last_event, next_transaction)
 
-    def _seal(self, rows: list[tuple[Any, ...]], epoch: int) -> list[str]:
+    def _seal(self, rows: list[tuple[Any, ...]], lease: leases.Held) -> list[str]:
         """Write the seals of a batch in one statement that holds the lease; return its frames.
 
         :raises leases.LeaseLost: another copy has taken over; nothing was written
@@ -157,7 +158,7 @@ class Sealer:
             seals.append((head, event_id, previous, linked))
             frames.append(_frame(head, kind, account, at, text))
             previous = linked
-        params = {"lease": LEASE, "epoch": epoch, "seals": json.dumps(seals)}
+        params = {"lease": LEASE, "epoch": lease.epoch, "seals": json.dumps(seals)}
         if not statements.run(_SEAL, params):
             raise leases.LeaseLost(LEASE)
         self._head, self._hash = head, previous
@@ -180,10 +181,12 @@ class Sealer:
         message = f'{{{ends},"events":[{",".join(frames)}]}}'
         bus.publish(bus.STREAM, message if len(message) <= MESSAGE_BYTES else f"{{{ends}}}")
 
-    def _anchor(self) -> None:
+    def _anchor(self, held: leases.Held) -> None:
         """Note the head outside the database, at most once a second.
 
         Where earlier anchors are gone nothing is added to what is left, so that it shows.
+
+        :raises leases.LeaseLost: another copy has taken over; nothing was noted
         """
         now = time.monotonic()
         if self._head == self._anchored or now - self._anchored_at < ANCHOR_SECONDS:
@@ -193,14 +196,16 @@ class Sealer:
             _anchoring.begin("anchoring the audit trail", AnchorsGone(problem))
             return
         _anchoring.end("anchoring the audit trail")
-        anchors.note(anchors.of_head(self._head, self._hash))
+        with held.writing():
+            anchors.note(anchors.of_head(self._head, self._hash))
         self._anchored = self._head
 
     def stop(self) -> None:
         """Anchor the head and give the lease back."""
         self._anchored_at = 0.0
-        if self._epoch is not None:
-            self._anchor()
+        if self._held is not None:
+            with suppress(leases.LeaseLost):
+                self._anchor(self._held)
             leases.release(LEASE, self.holder)
 
 

@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from django.utils import timezone
 
-from execution_site.floor import chain, statements
+from execution_site.floor import chain, leases, statements
 from execution_site.floor.chain import Break, Sealed
 from execution_site.floor.events import Event, Seal, canonical, is_our_mac
-from execution_site.floor.leases import Lease
 from execution_site.trail import anchors
 from execution_site.trail.sealer import LEASE, microseconds
 
@@ -104,7 +103,7 @@ def _unsealed() -> dict[int, Event]:
 
 
 def _a_sealer_works() -> bool:
-    return Lease.objects.filter(name=LEASE, expires_at__gt=timezone.now()).exists()
+    return bool(leases.held_among([LEASE]))
 
 
 def _sealed(first: int, last: int) -> Iterator[Sealed]:

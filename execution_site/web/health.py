@@ -13,7 +13,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from execution_site.floor import bus, outages, processes
+from execution_site.floor import bus, leases, outages, processes
 from execution_site.floor.hearts import ROLES, SILENT_SECONDS
 from execution_site.models import AuditCheck, ProcessStatus
 from execution_site.rest.listing import ApiView
@@ -155,9 +155,7 @@ def _clock() -> dict[str, Any]:
 
 
 def _leases() -> dict[str, Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(_HELD, [list(LEASES)])
-        held = {name for (name,) in cursor.fetchall()}
+    held = leases.held_among(LEASES)
     missing = [name for name in LEASES if name not in held]
     return _part(not missing, f"nobody holds {', '.join(missing)}" if missing else None)
 
@@ -181,9 +179,6 @@ def _age(seconds: Any) -> str | None:
 _READY = """
 SELECT EXISTS (SELECT 1 FROM risk_systemcontrol WHERE id = 1),
        current_setting('transaction_read_only') = 'on'
-"""
-_HELD = """
-SELECT name FROM execution_site_lease WHERE name = ANY(%s) AND expires_at > clock_timestamp()
 """
 _AGES = """
 SELECT extract(epoch FROM now() - (SELECT max(received_at) FROM brokers_quote)),

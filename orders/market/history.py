@@ -8,7 +8,7 @@ from brokers import bars
 from brokers.bars import BarBuilder
 from brokers.contract import QuoteUpdate
 from brokers.models import BrokerConnection
-from execution_site.floor.apart import Apart, together
+from execution_site.floor.apart import Apart
 from portfolio import history
 from risk import days
 
@@ -43,9 +43,7 @@ class HistoryKeeper:
         """Tell whether a second has gone by since it last stored."""
         return time.monotonic() - self._kept_at >= KEEP_SECONDS
 
-    def keep(
-        self, accounts: Mapping[BrokerConnection, datetime], *, apart: Apart = together
-    ) -> None:
+    def keep(self, accounts: Mapping[BrokerConnection, datetime], *, apart: Apart) -> None:
         """Store the bars, and each account at its market's time."""
         self._kept_at = time.monotonic()
         with apart("bars"):

@@ -56,6 +56,7 @@ class MarketLoop:
     def __init__(self, feed: Feed | None, *, holder: str) -> None:
         self.feed = feed
         self.holder = holder
+        self._held: leases.Held | None = None
         self._processes_at = 0.0
         self._causes = Causes(logger, settle=SETTLE_SECONDS)
         self._followers = Followers()
@@ -67,18 +68,20 @@ class MarketLoop:
 
         Each part takes the time as it begins: a round may be long, or paused.
         """
-        epoch = leases.acquire(LEASE, self.holder, ttl=LEASE_TTL)
-        if epoch is None:
+        held = leases.acquire(LEASE, self.holder, ttl=LEASE_TTL)
+        if held is None:
             return False
-        apart = under_lease(LEASE, epoch, self._causes)
+        if held != self._held:  # what was kept before is of another's time
+            self._held, self._history, self._greeks = held, HistoryKeeper(), GreeksKeeper()
+        apart = under_lease(held, self._causes)
         updates = self._quote(apart)
         symbols = [update.symbol for update in updates]
         self._greeks.see(symbols)
         if shows_greeks := self._greeks.is_due:
             self._greeks.keep(now=timezone.now(), apart=apart)
         with guarded("matching", self._causes):
-            match(symbols, now=timezone.now())  # without quotes too: orders expire
-        self._followers.follow(BrokerConnection.objects.enabled().values_list("name", "pk"))
+            match(symbols, now=timezone.now(), held=held)  # without quotes too: orders expire
+        self._followers.follow(BrokerConnection.objects.enabled().values_list("name", "pk"), held)
         with guarded("the push of latest values", self._causes):
             self._publish(symbols, greeks=shows_greeks, now=timezone.now())
         self._history.see(updates)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -23,7 +22,9 @@ from brokers.models import BrokerConnection, Instrument
 from brokers.paper.venue import match_account
 from brokers.paper.watch import Watch
 from execution_site.floor import leases
+from execution_site.floor.apart import fenced
 from orders.lifecycle import OPEN, OrderStatus, PendingAction
+from orders.market import replay_account
 from orders.market.history import HistoryKeeper
 from orders.market.loop import publish_latest
 from orders.models import Order
@@ -128,7 +129,17 @@ class Replay:
         self._latest: QuoteUpdate | None = None
         self._shown_at = 0.0
         self._history = HistoryKeeper()
-        self._epoch = self._renew()
+        self._held = self._taken()
+        self._apart = fenced(self._held)
+        self._reload()
+
+    def begin(self, *, first: datetime) -> None:
+        """Put the account on the replay's clock, on a market without quotes yet.
+
+        :raises CannotReplay: the account has lived past that time, or on the wall's clock
+        """
+        with self._held.writing():
+            replay_account.begin(self.connection, self.instruments, first=first)
         self._reload()
 
     def play(self, arrivals: Iterable[Arrival]) -> Iterable[Arrival]:
@@ -143,7 +154,7 @@ class Replay:
             yield arrival
         if self._latest is not None:
             self._store()
-            self._history.keep({self.connection: self._latest.as_of})
+            self._history.keep({self.connection: self._latest.as_of}, apart=self._apart)
 
     def close(self) -> None:
         """Let go of the account's market."""
@@ -156,7 +167,7 @@ class Replay:
         if self._history.see([update]) and self._latest is not None:
             # The minute that ends is sampled at its own last quote.
             self._store()
-            self._history.keep({self.connection: self._latest.as_of})
+            self._history.keep({self.connection: self._latest.as_of}, apart=self._apart)
         self._latest = self._unstored[update.symbol] = update
         concerned = self._watches[update.symbol].concerned(update)
         due = time.monotonic() - self._shown_at >= SHOW_SECONDS
@@ -164,20 +175,25 @@ class Replay:
             self._store(concerned, update)
         if due:
             self._shown_at = time.monotonic()
-            self._epoch = self._renew()
+            self._renew()
             publish_latest([update.symbol])
 
     def _signals(self, update: QuoteUpdate) -> None:
         """Stand still at a quote while the strategy sends its signals."""
         self.tally.signals_at += 1
         self._store()
-        day = self.connection.trading_date(update.as_of)
-        days.evaluate(connection_id=self.connection.pk, now=update.as_of, trading_date=day)
-        revaluation.revalue(self._underlyings, now=update.as_of)
+        self._evaluate(now=update.as_of)
         if self.strategy is not None:
             self.strategy.go()
         self._wait_until_settled()
         self._reload()
+
+    def _evaluate(self, *, now: datetime) -> None:
+        """Work out the account's day and its market's Greeks, for the gate to judge by."""
+        day = self.connection.trading_date(now)
+        with self._held.writing():
+            days.evaluate(connection_id=self.connection.pk, now=now, trading_date=day)
+            revaluation.revalue(self._underlyings, now=now)
 
     def _store(self, concerned: Iterable[int] = (), by: QuoteUpdate | None = None) -> None:
         """Make the latest quotes the market, with its clock; then see to the orders concerned."""
@@ -185,13 +201,13 @@ class Replay:
         self._unstored.clear()
         if updates:
             self.tally.stored += len(updates)
-            with transaction.atomic(durable=True):
-                leases.fence(self._lease, self._epoch)
+            with self._held.writing():
                 quotes.store(updates, now=timezone.now())
                 clocks.set_clock(self.connection, max(update.as_of for update in updates))
         if order_ids := list(concerned):
             parts = {by.symbol: by.bar} if by is not None and by.bar is not None else {}
-            match_account(self.connection.name, order_ids, now=timezone.now(), parts=parts)
+            account, now = self.connection.name, timezone.now()
+            match_account(account, order_ids, now=now, parts=parts, held=self._held)
             self._follow()
             self._wait_until_settled()
         self._reload()
@@ -202,7 +218,7 @@ class Replay:
 
     def _follow(self) -> None:
         name, pk = self.connection.name, self.connection.pk
-        while venue_queries.follow(name, pk, now=timezone.now()):
+        while venue_queries.follow(name, pk, now=timezone.now(), held=self._held):
             pass
 
     def _wait_until_settled(self) -> None:
@@ -219,8 +235,16 @@ class Replay:
             time.sleep(SETTLE_POLL_SECONDS)
         self.tally.settle_seconds += time.monotonic() - started
 
-    def _renew(self) -> int:
-        epoch = leases.acquire(self._lease, self._holder, ttl=LEASE_TTL)
-        if epoch is None:
+    def _taken(self) -> leases.Held:
+        held = leases.acquire(self._lease, self._holder, ttl=LEASE_TTL)
+        if held is None:
             raise LeaseTaken(f"the market of {self.connection} is being replayed already")
-        return epoch
+        return held
+
+    def _renew(self) -> None:
+        """Keep the lease.
+
+        :raises LeaseTaken: somebody else has it, or had it: the market is not as we left it
+        """
+        if self._taken() != self._held:
+            raise LeaseTaken(f"the market of {self.connection} was replayed by somebody else")

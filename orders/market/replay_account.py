@@ -118,7 +118,7 @@ def account_for(
 def begin(
     connection: BrokerConnection, instruments: Sequence[Instrument], *, first: datetime
 ) -> None:
-    """Put the account on the replay's clock, on a market without quotes yet.
+    """Put the account on the replay's clock, on a market without quotes yet (`Replay.begin`).
 
     :raises CannotReplay: the account has lived past that time, or on the wall's clock
     """
@@ -129,10 +129,9 @@ def begin(
         raise CannotReplay(
             f"{connection} has been replayed to {clock.now}, past {first}: name another account"
         )
-    with transaction.atomic(durable=True):
-        Quote.objects.filter(instrument__in=instruments).delete()
-        if clock is None:
-            MarketClock.objects.create(connection=connection, now=first)
+    Quote.objects.filter(instrument__in=instruments).delete()
+    if clock is None:
+        MarketClock.objects.create(connection=connection, now=first)
 
 
 def key_for(connection: BrokerConnection) -> tuple[ApiKey, str]:

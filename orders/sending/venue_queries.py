@@ -10,6 +10,7 @@ from django.utils import timezone
 from brokers import registry
 from brokers.contract import BrokerError, DryRun, OrderReport
 from execution_site.floor import locks
+from execution_site.floor.leases import Held
 from orders import order_state
 from orders.booking import venue_reports
 from orders.lifecycle import AT_VENUE, OrderStatus, PendingAction
@@ -144,22 +145,27 @@ def _cancel_first(orders: QuerySet[Order], *, now: datetime) -> bool:
     return True
 
 
-def follow(account: str, connection_id: int, *, now: datetime) -> int:
+def follow(account: str, connection_id: int, *, now: datetime, held: Held | None = None) -> int:
     """Read a venue's new reports, book them, and move the cursor in the same transaction.
 
     The venue is asked without a transaction, however long it takes. Who has moved the cursor
-    meanwhile was faster: what was read is then left to the next call.
+    meanwhile was faster: what was read is then left to the next call. `held`, the lease that the
+    caller works under, fences what is written: at the end, so that nobody waits for the lease while
+    this waits for an order.
 
     :returns: how many reports were read
+    :raises LeaseLost: the caller's lease has changed hands
     """
-    seen, _ = StreamCursor.objects.get_or_create(
-        connection_id=connection_id, defaults={"updated_at": now}
-    )
-    page = registry.adapter_for(account).reports_since(seen.cursor)
+    cursors = StreamCursor.objects.filter(connection_id=connection_id)
+    seen = cursors.values_list("cursor", flat=True).first()
+    page = registry.adapter_for(account).reports_since(seen or "")
     if not page.reports:
         return 0
-    unmoved = StreamCursor.objects.filter(connection_id=connection_id, cursor=seen.cursor)
     with transaction.atomic(durable=True):
-        if unmoved.update(cursor=page.cursor, updated_at=now):
+        if seen is None:
+            cursors.get_or_create(connection_id=connection_id, defaults={"updated_at": now})
+        if cursors.filter(cursor=seen or "").update(cursor=page.cursor, updated_at=now):
             venue_reports.book_in_transaction(account, page.reports, now=now)
+        if held is not None:
+            held.fence()
     return len(page.reports)

@@ -22,6 +22,7 @@ from brokers.feeds.recorded_chain import RecordedChain
 from brokers.instruments import symbols
 from brokers.models import BrokerConnection, Instrument
 from execution_site.floor import text_files
+from execution_site.floor.leases import LeaseLost
 from execution_site.floor.text_files import UnreadableFile, UnwritableFile
 from orders.market import processor_time, replay_account
 from orders.market.participants import Participant, ParticipantFailed
@@ -32,6 +33,7 @@ from orders.reports import agreement
 
 SHOWN_PROBLEMS = 20
 UNUSABLE = (UnreadableFile, UnwritableFile)
+TAKEN = (LeaseTaken, LeaseLost)
 
 
 class Command(BaseCommand):
@@ -81,7 +83,7 @@ class Command(BaseCommand):
             if options["report"] is not None:
                 text_files.look_at_target(options["report"])
             self._replay(files, **options)
-        except (*UNUSABLE, CannotReplay, LeaseTaken, NotSettled, ParticipantFailed) as e:
+        except (*UNUSABLE, *TAKEN, CannotReplay, NotSettled, ParticipantFailed) as e:
             raise CommandError(str(e)) from e
 
     def _replay(self, files: list[Path], **options: Any) -> None:
@@ -96,9 +98,17 @@ class Command(BaseCommand):
         )
         if options["strategy"]:
             self._look_for_site(options["url"])
-        replay_account.begin(connection, instruments, first=first.at)
         pace = Recorded(options["speed"]) if options["speed"] else AsFastAsItGoes()
         with ExitStack() as stack:
+            replay = Replay(
+                connection,
+                instruments,
+                holder=f"{socket.gethostname()}:{os.getpid()}",
+                strategy=None,
+                pace=pace,
+            )
+            stack.callback(replay.close)
+            replay.begin(first=first.at)
             strategy = None
             if options["strategy"]:
                 key, secret = replay_account.key_for(connection)
@@ -115,14 +125,7 @@ class Command(BaseCommand):
                 )
             others = {"strategy of the replay": strategy.pid} if strategy else {}
             before, started = processor_time.costs(others), time.monotonic()
-            replay = Replay(
-                connection,
-                instruments,
-                holder=f"{socket.gethostname()}:{os.getpid()}",
-                strategy=strategy,
-                pace=pace,
-            )
-            stack.callback(replay.close)
+            replay.strategy = strategy
             arrivals = _arrivals(recorded)
             with tqdm(total=total, unit="row", disable=None, file=sys.stderr) as bar:
                 for _ in replay.play(arrivals):

@@ -20,7 +20,7 @@ from execution_site.floor.leases import Lease
 from orders.intake.requests import SignalRequest
 from orders.intake.submit_signal import submit_signal
 from orders.market.loop import LEASE, LEASE_TTL, MarketLoop
-from orders.models import Action, Order
+from orders.models import Action, Order, StreamCursor
 from orders.sending import submission
 from portfolio.history import PnlPoint
 from risk.days import DayResult
@@ -63,7 +63,8 @@ def feed(account, trader, quote, valkey):
         Breaker.objects.create(kind="venue_errors", threshold=100, connection=each)
     feed = Feed(QUOTED)
     loop = MarketLoop(feed, holder="first")
-    loop.step()  # each account has its minute and its day
+    # each account has its minute, its day and its cursor
+    run(loop, lambda: StreamCursor.objects.count() == 2)
     registry._adapters.clear()
     assert DayResult.objects.filter(strategy="").count() == 2
     Lease.objects.all().delete()
