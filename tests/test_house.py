@@ -8,7 +8,7 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
-from orders.lifecycle import trigger_sql
+from orders.lifecycle import OPEN, trigger_sql
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ["brokers", "portfolio", "risk", "orders"]
@@ -66,6 +66,14 @@ def test_the_database_s_transitions_are_the_table_s(db):
 
     pairs = re.compile(r"\('(\w+)', '(\w+)'\)")
     assert pairs.findall(installed) == pairs.findall(trigger_sql("orders_order"))
+
+
+def test_the_view_of_working_orders_knows_every_status_that_can_work(db):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_get_viewdef('orders_line'::regclass)")
+        listed = re.search(r"status\)::text = ANY \((.*?)\)\)", cursor.fetchone()[0], re.DOTALL)[1]
+
+    assert set(re.findall(r"'(\w+)'", listed)) == set(OPEN)
 
 
 def test_no_task_retries_or_waits_on_its_own():

@@ -248,7 +248,8 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
         group_id=group_id, leg=number, origin=Origin.SIGNAL
     )
     account = opened.connection.name
-    case = gather.open_case(_proposed(opened, number), OrderSpec(client="engine"), now=now)
+    spec = OrderSpec(client="engine")
+    case = gather.open_case(_proposed(opened, number), spec, now=now)
     with transaction.atomic(durable=True):
         (case,) = gather.lock([case])
         group = _locked(group_id)
@@ -258,7 +259,7 @@ def _close(group_id: int, number: int, *, now: datetime) -> None:
             return
         earlier = group.orders.filter(leg=number, origin=Origin.UNWIND).count()
         decided = close_position(
-            replace(case, spec=replace(case.spec, leg=earlier, closes_leg=number)),
+            replace(case, spec=replace(spec, leg=earlier, closes_leg=number)),
             side=leg.side.opposite,
             most=leg.held,
             group=group,

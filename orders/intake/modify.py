@@ -22,7 +22,7 @@ from orders import hints, order_state
 from orders.booking.terms import apply_terms, terms_of, widens
 from orders.judging import gather
 from orders.judging.admission import Decided, decide, reserved_price
-from orders.judging.case import Case, OrderSpec, Proposed
+from orders.judging.case import Case, Proposed
 from orders.lifecycle import AT_VENUE, OPEN, OrderStatus, PendingAction
 from orders.models import Order, Replacement
 from orders.models.replacement import ReplacementStatus
@@ -161,7 +161,7 @@ def _locked(order_id: int, *, now: datetime) -> tuple[Order, Case]:
     """Lock all that judging other terms of the order rests on, and the order."""
     named = Order.objects.select_related("connection", "instrument").get(pk=order_id)
     proposed = _proposed(named, terms_of(named))
-    (case,) = gather.lock([gather.open_case(proposed, OrderSpec(client=""), now=now)])
+    (case,) = gather.lock([gather.open_case(proposed, None, now=now)])
     locks.rows(Order.objects.filter(pk=order_id))
     order = Order.objects.select_related("connection", "instrument").get(pk=order_id)
     if order.reduce_only:

@@ -6,7 +6,7 @@ from typing import Any
 
 from execution_site.floor.events import EventType, record_event
 from orders.judging import gather
-from orders.judging.case import Case
+from orders.judging.case import Case, OrderSpec
 from orders.judging.identity import client_order_id
 from orders.judging.situation import Situation
 from orders.lifecycle import OrderStatus, PendingAction
@@ -51,7 +51,9 @@ def decide(case: Case, situation: Situation, *, signal_id: int | None = None) ->
         facts=facts,
         verdict=verdict,
         decision=_decision(case, facts, verdict),
-        order=_order(case, situation, facts, signal_id) if verdict.approved else None,
+        order=_order(case, case.spec, situation, facts, signal_id)
+        if case.spec is not None and verdict.approved
+        else None,
     )
 
 
@@ -65,15 +67,17 @@ def store(
     """
     if decided.verdict.approved or keeps_refusal:
         decided.decision.save(force_insert=True)
-    if decided.order is not None:
+    if decided.order is not None and decided.case.spec is not None:
         decided.order.group, decided.order.leg = group, decided.case.spec.closes_leg
         admit(decided.order, decided.case)
     return decided
 
 
-def _order(case: Case, situation: Situation, facts: Facts, signal_id: int | None) -> Order:
+def _order(
+    case: Case, spec: OrderSpec, situation: Situation, facts: Facts, signal_id: int | None
+) -> Order:
     """Return the order that is admitted, unsaved, due at once."""
-    asked, spec, known = case.proposed, case.spec, case.references
+    asked, known = case.proposed, case.references
     return Order(
         pk=known.order_id,
         signal_id=signal_id,

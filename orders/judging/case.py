@@ -60,7 +60,7 @@ class OrderSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What is asked, and what it names.
+    """What is asked, and what it names. Without a `spec` no order is made of it.
 
     `now` is the wall's time, `day` the account's trading day. `shared` are, once they are locked,
     the limits that orders in different instruments take from: the metric of each, and whether it
@@ -68,7 +68,7 @@ class Case:
     """
 
     proposed: Proposed
-    spec: OrderSpec
+    spec: OrderSpec | None
     references: References
     now: datetime
     day: date

@@ -21,7 +21,7 @@ from risk.kills import strictest
 from risk.limits import GREEK_OF, Metric
 
 
-def open_case(proposed: Proposed, spec: OrderSpec, *, now: datetime) -> Case:
+def open_case(proposed: Proposed, spec: OrderSpec | None, *, now: datetime) -> Case:
     """Read what an order names and does not change while we judge; `now` is the wall's time.
 
     The ids drawn for it are lost when nothing comes of it.

@@ -122,6 +122,7 @@ def test_reading_is_never_asked(rita):
         ("system/kill-switch", kill(active=True), False),
         ("system/kill-switch", kill(active=False), True),
         ("system/mode", {"mode": "GUIDE", "reason": "a drill"}, True),
+        ("system/breakers/1/reset", {"reason": "a drill"}, True),
         ("orders/cancel-all", {}, False),
         ("positions/flatten", {"account": "paper", "reason": "a drill"}, False),
         ("proposals/{}/approve", {"reason": "a drill"}, True),
